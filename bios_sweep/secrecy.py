@@ -65,12 +65,17 @@ _NOT_ONE = rf"(?!['\"]?(?:[$<{{*]|%\w+%|{_NO_WORD}))"
 _OPTION = r"(?<![\w-])--(?!no-)[\w-]{0,40}"
 
 
+# a comma within it is part of it; one before a blank, an end or `name=` parts two arguments
+_COMMA = r",(?![\w.-]{0,40}[=:]|[\s'\",;)]|$)"
+_SIGN, _PLAIN_SIGN = rf"(?:[^\s'\",]|{_COMMA})", rf"(?:[^\s'\",;&)]|{_COMMA})"
+
+
 def _password(least: int, not_one: str = "") -> re.Pattern[str]:
     """Passwords of at least so many signs; `;`, `&` and `)` end short ones alone."""
     quoted = "|".join(rf"{mark}(?:\\.|[^{mark}\\\n]){{{least},}}{mark}" for mark in "'\"")
     return re.compile(
         rf"({_OPTION}passw(?:or)?d\s+{not_one}|passw(?:or)?d=){_NOT_ONE}"
-        rf"(?:{quoted}|[^\s'\",]{{{SHORTEST},}}|[^\s'\",;&)]{{{least},}})",
+        rf"(?:{quoted}|{_SIGN}{{{SHORTEST},}}|{_PLAIN_SIGN}{{{least},}})",
         re.IGNORECASE,
     )
 
@@ -85,7 +90,7 @@ _ENTRY = re.compile(
 )
 _ASSIGNED = re.compile(
     rf"((?:{_OPTION}{_NAMED}\s+{_NO_FILE}|{_NAMED}=)['\"]?)"
-    rf"(?![$<{{*]|%\w+%|\d+(?:\s|$))[^\s'\",]{{{SHORTEST},}}",
+    rf"(?![$<{{*]|%\w+%|\d+(?:\s|$)){_SIGN}{{{SHORTEST},}}",
     re.IGNORECASE,
 )
 _SHAPED = re.compile(r"\bhf_[A-Za-z0-9]{20,}\b")  # https://huggingface.co/docs/hub/security-tokens
@@ -133,6 +138,8 @@ def keep_secret(environment: Mapping[str, str]) -> None:
 
 def masked(text: str, environ: Mapping[str, str] = os.environ) -> str:
     """A text without users and passwords of addresses, tokens, and values of secret variables."""
+    if not text:
+        return text
     for _, secret in secret_values(environ):
         text = text.replace(secret, MASK)
     if environ is os.environ:

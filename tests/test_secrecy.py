@@ -61,6 +61,9 @@ ENVIRONMENT = {
         (r'{"password": "a\"bcdefgh", "n": 1}', '{"password": "***", "n": 1}'),
         ("DB_PASSWD='x y' z", "DB_PASSWD=*** z"),
         ("{'user': 'me', 'password': 'hunt3r', 'n': 1}", "{'user': 'me', 'password': '***', 'n': 1}"),
+        ("--password a,b,c --lr 3, password=Tr0ub4d,or3 x", "--password *** --lr 3, password=*** x"),
+        ("f(password=abc,user=me, n=1)", "f(password=***,user=me, n=1)"),
+        ("--api-key abcdefgh1,ijkl secret=abcdefgh1,name=x", "--api-key *** secret=***,name=x"),
         ('{"api_key": "abc", "pad_token": "[PAD]"}', '{"api_key": "***", "pad_token": "[PAD]"}'),
     ],
 )
@@ -102,7 +105,19 @@ def test_a_password_of_eight_signs_on_a_command_line_is_refused(text):
 
 @pytest.mark.parametrize(
     "piece",
-    ["?a", "&key", "://a:", "://a:b@", "--", "authorization: ", "'password': '", "password=\\'", "Bearer "],
+    [
+        "?a",
+        "&key",
+        "password=a,",
+        "a,",
+        "://a:",
+        "://a:b@",
+        "--",
+        "authorization: ",
+        "'password': '",
+        "password=\\'",
+        "Bearer ",
+    ],
 )
 @pytest.mark.parametrize("end", ["=", "@ token", "\"' --password="])
 def test_a_line_of_any_length_takes_linear_time(piece, end):

@@ -11,9 +11,10 @@ from collections.abc import Sequence
 from importlib import util
 from typing import NoReturn
 
+from bios_sweep.cli import habits
 from bios_sweep.cli.misspelt import in_our_words
 from bios_sweep.cli.output import Output
-from bios_sweep.cli.verbs import FLAGS, OPERANDS, VERBS, Verb
+from bios_sweep.cli.verbs import FLAGS, HYDRAS, OPERANDS, VERBS, Verb
 from bios_sweep.config.places import config_root
 from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.secrecy import masked
@@ -47,6 +48,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(args: argparse.Namespace) -> int:
     try:
+        if habits.asked(args):
+            return habits.run(args)
         _require_extra(args.verb)
         module, _, function = VERBS[args.verb].does.partition(":")
         return int(getattr(importlib.import_module(module), function)(args))
@@ -62,6 +65,8 @@ def _run(args: argparse.Namespace) -> int:
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     """Overrides and flags may mix in any order, also before the verb; argparse's subcommands cannot."""
     place = next((place for place, word in enumerate(words) if word in VERBS), None)
+    if place is None and any(word.partition("=")[0] in HYDRAS for word in words):
+        words, place = ["plan", *words], 0  # a program of Hydra's has no verbs
     if place is None:
         return _parser().parse_args(words)
     name, rest = words[place], [*words[:place], *words[place + 1 :]]
@@ -138,5 +143,6 @@ def _require_extra(verb: str) -> None:
 def _fail(error: Exception, code: int, *, debug: bool) -> int:
     if debug:
         print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-    print(f"bios-sweep: {masked(str(error))}", file=sys.stderr)
+    sentence = masked(str(error)).replace("\n", "\\n")  # of a name: a sentence is one line
+    print(f"bios-sweep: {sentence}", file=sys.stderr)
     return code

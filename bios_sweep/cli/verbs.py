@@ -7,6 +7,8 @@ from pathlib import Path
 
 from bios_sweep.vocabulary import Goal
 
+HYDRAS = ("--cfg", "--info", "--hydra-help")  # what Hydra's own programs take, where a configuration counts
+
 
 @dataclass(frozen=True, kw_only=True)
 class Verb:
@@ -19,7 +21,7 @@ class Verb:
     does: str
     help: str
     examples: tuple[str, ...]
-    flags: tuple[str, ...] = ("--config-dir", "--json")
+    flags: tuple[str, ...] = ("--config-dir", "--json", *HYDRAS)
     needs_extra: bool = False
     operands: str = "overrides"
     goes_on: bool = False
@@ -37,6 +39,7 @@ def _choice(choices: tuple[str, ...], words: str, **more: object) -> dict[str, o
     return {"choices": choices, "help": words, **more}
 
 
+SHELLS = ("bash", "zsh", "fish")
 ACTIONS = ("show", "diff", "export", "merge", "refit")  # of `defaults`
 # what a verb's operands are: how its usage shows them, and argparse's words for each
 OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
@@ -45,6 +48,7 @@ OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
         {"overrides": _value("override", "a Hydra override: key=value or group=name", nargs="*")},
     ),
     "words": ("[WORD...]", {"words": _value("WORD", "what the answer is about", nargs="*")}),
+    "shell": ("bash|zsh|fish", {"shell": _choice(SHELLS, "which shell", nargs="?")}),
     "trial": (
         "[TRIAL] [overrides]",
         {
@@ -112,6 +116,7 @@ VERBS = {
             "--evaluation-error",
             "--sweeps",
             "--seconds-per-trial",
+            *HYDRAS,
         ),
     ),
     "run": Verb(
@@ -123,7 +128,7 @@ VERBS = {
             "bios-sweep run sweeps=capacity cluster=local_gpu tracking.uri=http://127.0.0.1:5000",
             "bios-sweep run --next",
         ),
-        flags=("--config-dir", "--json", "--next"),
+        flags=("--config-dir", "--json", "--next", *HYDRAS),
         needs_extra=True,
         goes_on=True,
     ),
@@ -137,7 +142,7 @@ VERBS = {
             "bios-sweep submit --to rayjob --send sweeps=demo submit.address=http://HEAD:8265 "
             "workspace=/shared/runs",
         ),
-        flags=("--to", "--dry-run", "--send", "--file", "--config-dir", "--json"),
+        flags=("--to", "--dry-run", "--send", "--file", "--config-dir", "--json", *HYDRAS),
     ),
     "status": Verb(
         does="bios_sweep.cli.sweeps:status",
@@ -217,6 +222,28 @@ VERBS = {
         flags=("--json",),
         operands="words",
     ),
+    "explain": Verb(
+        does="bios_sweep.cli.explain:run",
+        help="a word of a report or a plan in plain words, and what to do when it is met",
+        examples=(
+            "bios-sweep explain",
+            "bios-sweep explain inconclusive",
+            "bios-sweep explain margin --json",
+        ),
+        flags=("--json",),
+        operands="words",
+    ),
+    "completion": Verb(
+        does="bios_sweep.cli.completion:run",
+        help="a script by which bash, zsh or fish complete verbs, flags, groups, keys and sweeps",
+        examples=(
+            'eval "$(bios-sweep completion bash)"',
+            "bios-sweep completion zsh > ~/.zfunc/_bios-sweep",
+            "bios-sweep completion fish > ~/.config/fish/completions/bios-sweep.fish",
+        ),
+        flags=("--line",),
+        operands="shell",
+    ),
     "defaults": Verb(
         does="bios_sweep.cli.defaults:run",
         help="a model's settings with reasons, tuned or not; exported, compared, merged",
@@ -250,6 +277,12 @@ FLAGS = {
     "--send": _switch("submit it too (sbatch, kubectl or ray must be here)"),
     "--file": _value("FILE", "where to write it; by default named by the sweep", type=Path),
     "--json": _switch("print JSON"),
+    "--cfg": _choice(
+        ("job", "hydra", "all"), "print the configuration and do nothing; job: the values that would be used"
+    ),
+    "--info": _switch("print where files were looked for and what was chosen, and do nothing"),
+    "--hydra-help": _switch("what of Hydra's command line works here"),
+    "--line": _value("TEXT", "print the words that may stand at the end of this command line"),
     "--next": _switch(
         "run what `suggest` writes after the latest sweep; a sweep that is not done is ended first"
     ),

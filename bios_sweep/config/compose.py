@@ -45,8 +45,15 @@ from bios_sweep.secrecy import secret_in, texts
 from bios_sweep.settings import KNOWN, baseline_values
 from bios_sweep.study.margins import BEFORE
 
+ROOT = "config"  # the file that everything begins with
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
 OWN_SETTINGS = "method.settings"
+OPEN_MAPPINGS = (
+    OWN_SETTINGS,
+    OWN_VARIABLES,
+    *(f"model.planted.{name}" for name in ("metrics", "interactions", "truth")),
+)
+FACTORS = ("sweeps.factors", "sweeps.cross")
 TOP_KEYS = ("workspace", "seeds", "sweeps")
 OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 # keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
@@ -89,12 +96,13 @@ class Config:
 
     members: group -> its chosen member. chooser: group -> who chose it, `command line` or a config file,
     where that matters (see `config.groups`); a group whose member is that of config.yaml is not in it.
-    notes: what was chosen for the user, as sentences.
+    notes: what was chosen for the user, as sentences. composed_of: the words that Hydra was given.
     """
 
     values: Mapping[str, Any]
     sweep: str | None
     overrides: tuple[str, ...]
+    composed_of: tuple[str, ...] = ()
     members: Mapping[str, str] = field(default_factory=dict)
     chooser: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
@@ -129,8 +137,8 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         chooser = _choosers(overrides, config_dir) if depends_on_choice(plain) else {}
         belonging = members_of_paths(plain, chooser)
         if belonging:
-            choices = [f"{group}={member}" for group, member in belonging.items()]
-            config = _compose([*choices, *overrides], config_dir)
+            overrides = [*(f"{group}={member}" for group, member in belonging.items()), *overrides]
+            config = _compose(overrides, config_dir)
     except YAMLError as error:
         raise ConfigError(f"a config file cannot be read as YAML: {' '.join(str(error).split())}") from error
     except MissingConfigException as error:
@@ -150,6 +158,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         values=values,
         sweep=name_of(members.get(SWEEPS)),
         overrides=tuple(typed),
+        composed_of=tuple(_words(overrides, config_dir)),
         members=members,
         chooser=chooser,
         notes=(
@@ -163,34 +172,34 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
 def _added(override: str, config_dir: Path | None) -> str:
     """An override of what no chosen file need have, as Hydra adds one: a key, or a sweep of a file.
 
-    Settings of one's own are in no file of ours, and `cluster=inline` has few keys of a cluster: what such a
-    value means there `config.idle` says.
+    Settings of one's own and a planted world's further metrics are in no file of ours, and `cluster=inline`
+    has few keys of a cluster: what such a value means there `config.idle` says.
     """
     if override.startswith(f"{SWEEPS}=") and is_path(file := unquoted(override.partition("=")[2])):
         return f"{SWEEPS}={member_of_file(file, sweep_names(config_dir))}"
     key, given, _ = override.partition("=")
-    own = re.match(rf"({re.escape(OWN_SETTINGS)}|{re.escape(OWN_VARIABLES)})[.=]", override)
+    own = re.match(rf"({'|'.join(map(re.escape, OPEN_MAPPINGS))})[.=]", override)
     return f"++{override}" if own or (given and key in CLUSTER_KEYS) else override
 
 
 def _compose(overrides: Sequence[str], config_dir: Path | None) -> DictConfig:
-    with _hydra():
-        return compose("config", overrides=_words(overrides, config_dir), return_hydra_config=True)
+    with hydra():
+        return compose(ROOT, overrides=_words(overrides, config_dir), return_hydra_config=True)
 
 
 def _choosers(overrides: Sequence[str], config_dir: Path | None) -> dict[str, str]:
     """Group -> who chose its member; config.yaml, which chooses for all groups, is not told."""
-    with _hydra():
+    with hydra():
         loader = GlobalHydra.instance().config_loader()
         words = _words(overrides, config_dir)
-        chosen = loader.compute_defaults_list("config", words, RunMode.RUN).overrides.override_metadata
+        chosen = loader.compute_defaults_list(ROOT, words, RunMode.RUN).overrides.override_metadata
     return {
         group: COMMAND_LINE if how.external_override else str(how.containing_config_path)
         for group, how in chosen.items()
     }
 
 
-def _hydra() -> initialize_config_dir:
+def hydra() -> initialize_config_dir:
     """Hydra on our files and, as `settings`, the settings' own defaults, which no file repeats."""
     ConfigStore.instance().store(name="settings", node=baseline_values(), package="_global_")
     GlobalHydra.instance().clear()
@@ -336,9 +345,25 @@ def _unknown(error: Exception, overrides: Sequence[str], config_dir: Path | None
         return in_our_words(error)
     for override in overrides:
         key = parts(override)[1]
+        if _is_factor(key) and (key in FACTORS or key not in known):
+            return _factors_in_files(key, known)
         if key and key not in known and not any(name.startswith(f"{key}.") for name in known):
             return f"unknown key {key!r}{did_you_mean(key, known)}{elsewhere(key)}"
     return in_our_words(error)
+
+
+def _is_factor(key: str) -> bool:
+    return any(key == name or key.startswith(f"{name}.") for name in FACTORS)
+
+
+def _factors_in_files(key: str, known: Sequence[str]) -> str:
+    """What varies is a question of its own, which a file keeps; a command line changes values of it."""
+    there = [name for name in known if re.fullmatch(r"sweeps\.factors\.\w+\.(multiply|values)", name)]
+    change = f"; a command line changes what it has: {there[0]}=[...]" if there else ""
+    return (
+        f"{key}: factors stand in a sweep's file; write one, such as my_sweep.yaml with "
+        f"factors: {{learning_rate: {{multiply: [0.5, 2]}}}}, and take sweeps=./my_sweep.yaml{change}"
+    )
 
 
 def _keys(values: Mapping[str, Any], path: str = "") -> Iterator[str]:

@@ -14,15 +14,12 @@ import pyarrow as pa
 from pyarrow import ipc, parquet
 
 from bios_sweep.containers.child import MARK
+from bios_sweep.containers.record import BYTES
 from bios_sweep.containers.sniff import ARROW_FILE, PARQUET
 
 ROWS = 1000  # of a batch; chosen: an example has kilobytes
 PIECE_BYTES = 1 << 20
 LABELS = (date, time, timedelta, Decimal, UUID)  # of a column that only labels a row; nothing learns them
-
-
-class _Binary(Exception):
-    """A value that is no text; its column."""
 
 
 def main(words: Sequence[str]) -> int:
@@ -38,10 +35,6 @@ def main(words: Sequence[str]) -> int:
             _rows(kind, path)
     except BrokenPipeError:  # nobody reads on
         return 0
-    except _Binary as error:
-        return _fail(
-            f"{name}: the column {str(error)!r} holds bytes, and only text is trained here; leave it out"
-        )
     except Exception as error:  # noqa: BLE001 - of damaged files pyarrow raises whatever Python does
         said = (str(error).strip().splitlines() or [type(error).__name__])[0]
         cut = kind if task == "rows" else f"{kind} data"
@@ -75,14 +68,8 @@ def _rows(kind: str, path: str) -> None:
 
 
 def _line(row: dict[str, Any]) -> bytes:
-    for name, value in row.items():
-        if isinstance(value, bytes):
-            raise _Binary(name)
     said = {name: _said(value) for name, value in row.items()}
-    try:
-        return json.dumps(said, ensure_ascii=False, default=_plain).encode() + b"\n"
-    except _Binary:
-        raise _Binary(next(name for name, value in row.items() if "b'" in repr(value))) from None
+    return json.dumps(said, ensure_ascii=False, default=_plain).encode() + b"\n"
 
 
 def _said(value: Any) -> Any:
@@ -97,10 +84,9 @@ def _said(value: Any) -> Any:
     return [_said(inner) for inner in value] if isinstance(value, list) else value
 
 
-def _plain(value: Any) -> str:
-    if isinstance(value, LABELS):
-        return str(value)
-    raise _Binary("")
+def _plain(value: Any) -> Any:
+    """What JSON has no word for: a label as text, of bytes (an image that nobody may read) their number."""
+    return str(value) if isinstance(value, LABELS) else {BYTES: len(value)}
 
 
 def _batches(kind: str, path: str) -> Iterator[pa.RecordBatch]:

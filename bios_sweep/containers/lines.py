@@ -11,6 +11,8 @@ from bios_sweep.containers.record import Record, record_of
 from bios_sweep.containers.sniff import UTF8_BOM
 from bios_sweep.errors import DataError
 
+LINE_ENDS = ("\n", "\r\n", "")
+
 
 def json_lines(lines: Iterable[bytes], name: str) -> Iterator[Record]:
     """A record for every line, called `name:number`; blank lines are passed over."""
@@ -24,13 +26,22 @@ def json_lines(lines: Iterable[bytes], name: str) -> Iterator[Record]:
 def _parsed(line: bytes, place: str) -> Any:
     """One line as JSON, or the error that says why it is none."""
     try:
-        return json.loads(line.decode("utf-8"), object_pairs_hook=once)
+        return _value(line.decode("utf-8"))
     except DataError as error:
         return DataError(f"{place}: {error}")
     except UnicodeDecodeError as error:
         return DataError(f"{place}: {not_utf8(line, error)}")
     except (ValueError, RecursionError) as error:
         return DataError(f"{place}: not valid JSON ({_why(error)}); {_way_out(line, error)}")
+
+
+def _value(text: str) -> Any:
+    """As `json.loads`, which makes a decoder at every call, and has what is no object that ends the line."""
+    if text.startswith("{"):
+        value, end = _DECODER.raw_decode(text)
+        if text[end:] in LINE_ENDS:
+            return value
+    return json.loads(text, object_pairs_hook=once)
 
 
 def _why(error: ValueError | RecursionError) -> str:
@@ -69,3 +80,6 @@ def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
         twice = next(name for name in names if names.count(name) > 1)
         raise DataError(f"the key {twice!r} is there twice in one object; keep one of them")
     return row
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=once)

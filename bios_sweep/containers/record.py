@@ -10,6 +10,8 @@ from typing import Any, NamedTuple
 
 from bios_sweep.errors import DataError
 
+BYTES = "\0bytes"  # the one name in a value that stands for bytes of a columnar file; its value: how many
+
 
 class Record(NamedTuple):
     """One record of a file.

@@ -63,8 +63,13 @@ class Plain(io.RawIOBase):
         if isinstance(error, EOFError):
             why = f"its {self._packing} data are cut off"
         else:
-            why = f"its {self._packing} data are damaged ({error or type(error).__name__})"
+            why = f"its {self._packing} data are damaged ({_why(error)})"
         return f"{self._path}: {why}; download or pack it again"
+
+
+def _why(error: Exception) -> str:
+    """In words; the number of a system's error says nothing."""
+    return str((isinstance(error, OSError) and error.strerror) or error or type(error).__name__)
 
 
 @contextmanager
@@ -125,7 +130,7 @@ def _member(path: Path) -> IO[bytes]:
             )
         return archive.open(data[0])
     except (*BROKEN, RuntimeError, OSError) as error:  # RuntimeError: it needs a password
-        raise DataError(f"{path}: is a zip archive that cannot be read ({error}); unpack it") from error
+        raise DataError(f"{path}: is a zip archive that cannot be read ({_why(error)}); unpack it") from error
 
 
 def _refuse_other_zips(names: list[str], path: Path) -> None:

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from bios_sweep.config.build import factors_of
 from bios_sweep.config.compose import compose_config
-from bios_sweep.driver.evaluation import operations_of
+from bios_sweep.driver.evaluation import operations_of, reference_operations
 from bios_sweep.driver.memory import fitting_on, shape_of_plan
 from bios_sweep.driver.precision import gpu_names
 from bios_sweep.driver.prepare import Prepared
@@ -50,7 +50,32 @@ def prices_of(prepared: Prepared, rate: Rate, workers: int) -> Prices:
         1.0 if prepared.plan.study.scenario.engine == LORA_ENGINE and request.trial_device == CUDA else 0.0
     )
     gpus = request.gpus_per_trial or alone
-    return Prices(rate=rate, workers=workers, gpus=gpus, tariff=tariff_of(request))
+    weights, once = _beside_the_baseline(prepared.plan, request)
+    return Prices(
+        rate=rate, workers=workers, gpus=gpus, tariff=tariff_of(request), weights=weights, once=once
+    )
+
+
+def _beside_the_baseline(plan: Plan, request: Request) -> tuple[dict[str, float], float]:
+    """What a trial of each other method takes over the baseline's, and the reference in its examples.
+
+    By operations, whatever the rate rests on; nothing where the model's sizes are not known.
+    """
+    shape = shape_of_plan(plan) if plan.study.scenario.engine == LORA_ENGINE else None
+    speed = None if shape is None else _speed(plan, request)
+    if shape is None or speed is None:
+        return {}, 0.0
+    twice = _computed_twice(plan, request, speed)
+    base = operations_of(plan, shape, twice=twice)
+    if base is None:
+        return {}, 0.0
+    one = base.total / plan.baseline.examples()
+    weights = {}
+    for arm in plan.arms:
+        of_arm = operations_of(plan, shape, twice=twice, settings=arm.settings)
+        if arm.settings.method != plan.study.baseline.method and of_arm is not None:
+            weights[arm.settings.method] = of_arm.total / arm.examples() / one
+    return weights, reference_operations(plan, shape) / one
 
 
 def workers_of(request: Request) -> int:

@@ -69,9 +69,15 @@ def enough(plan: Plan, share: Any, workspace: Workspace) -> Enough:
     return asked
 
 
-def operations_of(plan: Plan, shape: Shape, *, twice: bool) -> Operations | None:
-    """Of the baseline's trial; None where its tokens are not known. twice: with activation checkpointing."""
-    study, data, settings = plan.study, plan.study.scenario.data, plan.study.baseline
+def operations_of(
+    plan: Plan, shape: Shape, *, twice: bool, settings: TrainingSettings | None = None
+) -> Operations | None:
+    """Of a trial, the baseline's by default; None where its tokens are not known.
+
+    twice: with activation checkpointing.
+    """
+    study, data = plan.study, plan.study.scenario.data
+    settings = settings or study.baseline
     length = data.tokens_at(settings.max_length)
     if length is None:
         return None
@@ -80,10 +86,23 @@ def operations_of(plan: Plan, shape: Shape, *, twice: bool) -> Operations | None
     once = evaluated * forward(shape, rank, each)
     decoding = 0 if data.score is None else data.score.most_tokens * forward(shape, rank, each)
     return Operations(
-        training=plan.baseline.examples() * length * _trained(shape, settings, length, twice=twice),
+        training=settings.max_steps
+        * settings.batch_size
+        * length
+        * _trained(shape, settings, length, twice=twice),
         evaluation=(study.budget.measurements + 1) * once,  # the untouched model is measured, too
         decoding=decoding,
     )
+
+
+def reference_operations(plan: Plan, shape: Shape) -> float:
+    """Of the pass over all preference pairs by the model without an adapter, once per node; else 0."""
+    data = plan.study.scenario.data
+    length = data.tokens_at(plan.study.baseline.max_length)
+    if data.preference is None or length is None:
+        return 0.0
+    read = (data.train_examples or 0) * length + (data.eval_tokens or 0)
+    return read * forward(shape, 0, length)
 
 
 def _trained(shape: Shape, settings: TrainingSettings, length: float, *, twice: bool) -> float:

@@ -57,13 +57,13 @@ def run_trials(
         view.event(event, specs[event.key])
         if event.result is None:
             return
-        before = len(source.state.needed)
+        before = len(source.decided.needed)
         opened = source.add(event.result)
         if opened:
             take_in_finished(sweep, source, journal)
-        if source.state.search is not None:
+        if source.decided.search is not None:
             _advance_search(sweep, source, journal)
-        if opened or len(source.state.needed) != before:
+        if opened or len(source.decided.needed) != before:
             specs.update({trial.key: trial for trial in source.state.needed})
             journal.noted(f"stage {source.state.stage}: {len(source.state.needed)} trials in all")
             view.stage(source.state.stage, len(source.state.needed), len(source.results))

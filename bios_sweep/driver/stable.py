@@ -2,20 +2,28 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.stable import shared_ends, steps_saved
+from bios_sweep.study.stable import ends_of, shared_ends, steps_saved
 from bios_sweep.study.trials import short_hash
 
 
-def asked_stable(plan: Plan) -> dict[str, Any]:
-    """The engine's option that tells it which arms share; nothing where none do."""
+def asked_stable(plan: Plan, ended: Callable[[str], bool] = lambda _key: False) -> dict[str, Any]:
+    """The engine's option that tells it which arms share; nothing where none do.
+
+    ended: whether a trial has a result, by its key: then no other leaves anything for it.
+    """
     scenario = plan.study.scenario
     ends = shared_ends(arm.settings for arm in plan.arms) if scenario.engine == LORA_ENGINE else []
     of_all = {**scenario.identity(), "formats": dict(scenario.format_versions)}
-    return {"stable": {"ends": ends, "scenario": short_hash(of_all)}} if ends else {}
+    if not ends:
+        return {}
+    sharing = [trial for trial in plan.trials if ends_of(trial.settings) in ends and ended(trial.key)]
+    finished = [[trial.seed, ends_of(trial.settings)] for trial in sharing]
+    return {"stable": {"ends": ends, "scenario": short_hash(of_all), "finished": finished}}
 
 
 def stable_notes(plan: Plan) -> list[str]:

@@ -48,8 +48,11 @@ class Sweep:
     @property
     def engine_options(self) -> dict[str, Any]:
         """What workers build the engine from."""
-        asked = {**asked_load(self.plan), **asked_stable(self.plan)}
+        asked = {**asked_load(self.plan), **asked_stable(self.plan, self._has_ended)}
         return {**self.plan.study.scenario.engine_options, **asked, **self.shipped}
+
+    def _has_ended(self, key: str) -> bool:
+        return self.workspace.read_result(key) is not None
 
 
 def open_journal(sweep: Sweep) -> Journal:

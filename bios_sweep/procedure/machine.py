@@ -133,4 +133,5 @@ def _merged(states: Sequence[State], plan: Plan) -> State:
         withheld={**others, **(own.withheld if own else {})},
         untested={arm: how for state in states for arm, how in state.untested.items()},
         beside=tuple(row for state in states for row in state.beside),
+        waits=tuple(frozenset(trial.key for trial in state.missing) for state in states),
     )

@@ -31,7 +31,7 @@ NO_LEVEL = Kind("no level of the factor could be tested")
 
 def screened(cell: Cell) -> State:
     """The state at the first look that lacks a trial, or after the last look, with every question closed."""
-    needed: list[TrialSpec] = []
+    needed: dict[str, TrialSpec] = {}
     findings: dict[Question, Finding] = {}
     still_open = list(cell.asked)
     margins: dict[Question, Margin] = {}
@@ -40,7 +40,7 @@ def screened(cell: Cell) -> State:
     for look in cell.rule.looks:
         excluded = {one: excluded_arms(cell, one, findings.get(one), margins.get(one)) for one in still_open}
         trials = look_trials(cell.plan, excluded, look)
-        needed += [trial for trial in trials if trial not in needed]
+        needed.update({trial.key: trial for trial in trials if trial.key not in needed})
         missing = cell.missing(trials)
         if missing:
             return _screening(needed, findings, margins, untested=untested, missing=missing)
@@ -140,7 +140,7 @@ def _guarded(finding: Finding, claim: Claim, guards: Sequence[Guard], alpha: flo
 
 
 def _screening(
-    needed: Sequence[TrialSpec],
+    needed: Mapping[str, TrialSpec],
     findings: dict[Question, Finding],
     margins: dict[Question, Margin],
     margin: Margin | None = None,
@@ -149,7 +149,7 @@ def _screening(
 ) -> State:
     return State(
         stage=Stage.SCREENING,
-        needed=tuple(needed),
+        needed=tuple(needed.values()),
         missing=missing,
         findings=findings,
         screening=findings,

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
-from bios_sweep.procedure.broken import broken_by
+from bios_sweep.procedure.broken import SHARED_FAULTS, broken_by
+from bios_sweep.procedure.line import Line
 from bios_sweep.procedure.machine import NOTHING, state_of
 from bios_sweep.procedure.state import Known, Results, State
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.stable import leader_of
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Stage
 
@@ -29,7 +29,16 @@ def recall(
 
 
 class ProcedureSource:
-    """A `ports.TrialSource`: hands out what the procedure needs and grows as results come in."""
+    """A `ports.TrialSource`: hands out what the procedure needs and grows as results come in.
+
+    An event costs the same in a sweep of ten trials and of ten thousand; only a look, when its last trial
+    has come in, goes over all of them.
+    """
+
+    _state: State
+    _missing: dict[str, TrialSpec]
+    _line: Line
+    _waits: list[set[str]]
 
     def __init__(
         self, plan: Plan, should_stop: Callable[[], bool] = lambda: False, known: Known = NOTHING
@@ -39,8 +48,9 @@ class ProcedureSource:
         self._results: dict[str, TrialResult] = {}
         self._taken: set[str] = set()
         self._known = known
-        self._state = state_of(plan, self._results, known)
         self._should_stop = should_stop
+        self._broken: TrialResult | None = None
+        self._recompute()
 
     @property
     def stopping(self) -> bool:
@@ -49,7 +59,14 @@ class ProcedureSource:
 
     @property
     def state(self) -> State:
-        """The sweep's state by all results so far."""
+        """The sweep's state by all results so far; made anew where results have come in since."""
+        if len(self._state.missing) != len(self._missing):
+            self._state = dataclasses.replace(self._state, missing=tuple(self._missing.values()))
+        return self._state
+
+    @property
+    def decided(self) -> State:
+        """The state as of the last decision: all but its `missing` holds until the next one."""
         return self._state
 
     @property
@@ -70,43 +87,51 @@ class ProcedureSource:
     @property
     def broken(self) -> TrialResult | None:
         """The failure after which nothing is started; trials that run may still end well and take it back."""
-        return broken_by(self._plan, self._results)
+        return self._broken
 
     def take(self) -> TrialSpec | None:
         """The next trial that nobody has taken yet."""
         if self.stopping or self.broken:
             return None
-        untaken = [trial for trial in self._state.missing if trial.key not in self._taken]
-        chosen = self._leading(untaken)
+        chosen = self._line.pop(self._taken)
         if chosen is not None:
             self._taken.add(chosen.key)
         return chosen
 
-    def _leading(self, untaken: Sequence[TrialSpec]) -> TrialSpec | None:
-        """The first of them, but after the one that trains its stable part, where that is still to come.
-
-        One whose part is being trained right now waits while there is other work.
-        """
-        running = [one for one in self._state.missing if one.key in self._taken]
-        ready = next((one for one in untaken if leader_of(one, running) is None), None)
-        first = ready or next(iter(untaken), None)
-        return None if first is None else leader_of(first, untaken) or first
-
     def add(self, result: TrialResult) -> bool:
         """Take a terminal record in; True when that opened a new stage or look."""
+        again = result.key in self._results
         self._results[result.key] = result
-        before = self._state
-        missing = tuple(trial for trial in before.missing if trial.key != result.key)
-        if missing and len(missing) < len(before.missing):
-            self._state = dataclasses.replace(before, missing=missing)  # nothing is decided halfway
-            return False
-        return self._recomputed(before)
+        if result.finished:
+            self._broken = None
+        elif again or result.failure in SHARED_FAULTS:  # other failures break nothing
+            self._broken = broken_by(self._plan, self._results)
+        was_missing = self._missing.pop(result.key, None) is not None
+        self._line.ended(result.key)
+        if was_missing and self._missing and not self._cell_complete(result.key):
+            return False  # nothing is decided halfway
+        return self._recomputed()
+
+    def _cell_complete(self, key: str) -> bool:
+        """Whether a cell of a crossed study has all that it waited for; the others need not hold it up."""
+        for waits in self._waits:
+            waits.discard(key)
+        complete = [waits for waits in self._waits if not waits]
+        self._waits = [waits for waits in self._waits if waits]
+        return bool(complete)
 
     def learn(self, known: Known) -> bool:
         """Take in what was found out outside the trials; True when that opened a new stage or look."""
         self._known = known
-        return self._recomputed(self._state)
+        return self._recomputed()
 
-    def _recomputed(self, before: State) -> bool:
-        self._state = state_of(self._plan, self._results, self._known)
+    def _recomputed(self) -> bool:
+        before = self._state
+        self._recompute()
         return (before.stage, len(before.needed)) != (self._state.stage, len(self._state.needed))
+
+    def _recompute(self) -> None:
+        self._state = state_of(self._plan, self._results, self._known)
+        self._missing = {trial.key: trial for trial in self._state.missing}
+        self._line = Line(self._state.missing, self._taken)
+        self._waits = [set(keys) for keys in self._state.waits if keys]

@@ -70,7 +70,8 @@ class State:
     that it settled is served to nobody. costs: arm -> time over the default's.
     untested: arm -> how its trials failed, of levels that failed at every seed. seen: what a script's arms
     were seen to spend, by question. before: what the rule of before says, where it was changed after results
-    were seen. beside: what variations do to the metrics that do not decide.
+    were seen. beside: what variations do to the metrics that do not decide. waits: of a crossed study the
+    keys that each of its cells still lacked when this was decided.
     """
 
     stage: str
@@ -91,3 +92,4 @@ class State:
     seen: Mapping[Question, Budgets] = field(default_factory=dict)
     before: Mapping[Question, Finding] = field(default_factory=dict)
     beside: tuple[BesideRow, ...] = ()
+    waits: tuple[frozenset[str], ...] = field(default=(), compare=False)

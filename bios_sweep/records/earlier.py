@@ -65,10 +65,12 @@ def seconds_per_example(
     """Wall-clock seconds of a whole trial per training example, and over how many trials.
 
     Evaluation and checkpoints are included: it is what a user waits for. None where no trial of the model
-    was run here on such a device. Trials of the same data count where there are some, else all of the model.
+    was run here on such a device. Trials of the same data and method count where there are some, else those
+    of the data, else all of the model.
     Only trials of one attempt count: a killed one waited for its second worker. like: whether a device, by
     its name, is such a one.
     """
+    alike: dict[str, TrialState] = {}
     data: dict[str, TrialState] = {}
     every: dict[str, TrialState] = {}
     for facts, trial in _told(workspace, scenario.model.fingerprint):
@@ -78,7 +80,9 @@ def seconds_per_example(
         every[trial.spec.key] = trial
         if facts.get("data", {}).get("fingerprint") == scenario.data.fingerprint:
             data[trial.spec.key] = trial
-    trials = data or every
+            if trial.spec.settings.method == scenario.method.trains:
+                alike[trial.spec.key] = trial
+    trials = alike or data or every
     if not trials:
         return None
     seconds = sum((trial.ended or 0) - (trial.started or 0) for trial in trials.values()) / 1000.0

@@ -22,6 +22,7 @@ from typing import Any
 from bios_sweep.atomic import sync
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
+from bios_sweep.records.lines import ended_fields, measured_fields, planned_fields
 from bios_sweep.records.replay import Entry, advance, replay
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.secrecy import masked
@@ -29,6 +30,7 @@ from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec, plain
 
 HEAD = ("seq", "time", "kind")
 REPEATED = ("started", "measured")  # a trial that goes on from its checkpoint says these again
+COMPACT = (",", ":")
 FLUSH_SECONDS = 0.5  # chosen: what a power cut may cost; real trials measure less often than that
 WAY_OUT = (
     "restore the file from a copy, or move it away and run the sweep again, which takes finished trials from "
@@ -84,14 +86,14 @@ class Journal:
 
     def planned(self, specs: Iterable[TrialSpec]) -> None:
         """Trials that belong to the sweep from now on; known ones are left out."""
-        new = [spec.to_dict() for spec in specs if spec.key not in self.state.trials]
+        new = [spec for spec in specs if spec.key not in self.state.trials]
         if new:
-            self._append("planned", trials=new)
+            self._append("planned", **planned_fields(new))
 
     def reused(self, result: TrialResult) -> None:
         """The result of a planned trial was there already; copied in, so that each journal is whole."""
         if not self._has(result):
-            self._append("reused", key=result.key, result=result.to_dict())
+            self._append("reused", **ended_fields(result, self._seen(result.key)))
 
     def started(self, key: str, worker: str = "") -> None:
         """A trial begins on a worker (again, after a retry or in a later run)."""
@@ -102,7 +104,8 @@ class Journal:
         trial, new = self.state.trials.get(key), plain(measurement.to_dict())
         known = () if trial is None else (point for point in trial.curve if point.step == measurement.step)
         if all(plain(point.to_dict()) != new for point in known):
-            self._append("measured", key=key, measurement=new)
+            short = {"key": key} if trial is None else measured_fields(trial.spec, new)
+            self._append("measured", **short)
 
     def retried(self, key: str, cause: str, failure: str = "") -> None:
         """An attempt was lost (worker or node died); the trial goes on elsewhere."""
@@ -112,7 +115,7 @@ class Journal:
         """A trial is over. Written last, after its result.json, so that it is never said too early."""
         result = replace(result, cause=masked(result.cause))
         if not self._has(result):
-            self._append("ended", key=result.key, result=result.to_dict())
+            self._append("ended", **ended_fields(result, self._seen(result.key)))
 
     def record(self, event: TrialEvent) -> None:
         """The line for an executor's event."""
@@ -204,13 +207,17 @@ class Journal:
         old = None if trial is None else trial.result
         return old is not None and {**old.to_dict(), "files": None} == {**result.to_dict(), "files": None}
 
+    def _seen(self, key: str) -> tuple[Measurement, ...]:
+        trial = self.state.trials.get(key)
+        return () if trial is None else trial.curve
+
     def _append(self, kind: str, **fields: Any) -> None:
         self._append_at(datetime.now(UTC), kind, fields)
 
     def _append_at(self, when: datetime, kind: str, fields: Mapping[str, Any]) -> None:
         now = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         values = plain({"seq": self.state.seq + 1, "time": now, "kind": kind, **fields})
-        line = (json.dumps(values, allow_nan=False) + "\n").encode()
+        line = (json.dumps(values, allow_nan=False, separators=COMPACT) + "\n").encode()
         entry = _entry(values)
         state = advance(self.state, entry)  # refuses nonsense before it is written
         try:

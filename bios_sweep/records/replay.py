@@ -6,12 +6,13 @@ import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any
 
 from bios_sweep.errors import StorageError
+from bios_sweep.records.lines import ended_result, measured_point, planned_trials
 from bios_sweep.records.sweep_state import PLANNED, RUNNING, SweepState, Trials, TrialState, Verdict
-from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Status
 
 
@@ -24,7 +25,7 @@ class Entry:
     kind: str
     fields: Mapping[str, Any] = field(default_factory=dict)
 
-    @property
+    @cached_property
     def milliseconds(self) -> int:
         """The time as milliseconds since 1970."""
         return round(datetime.fromisoformat(self.time).timestamp() * 1000)
@@ -57,9 +58,11 @@ def advance(state: SweepState, entry: Entry) -> SweepState:
         raise StorageError(
             f"journal entry {entry.seq}: unknown kind {entry.kind!r}; this version knows {known}"
         )
-    reopened = replace(state, closed="", seq=entry.seq, started=state.started or entry.milliseconds)
+    now = entry.milliseconds
     try:
-        return change(replace(reopened, latest=entry.milliseconds), entry)
+        return change(
+            replace(state, closed="", seq=entry.seq, started=state.started or now, latest=now), entry
+        )
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(
             f"journal entry {entry.seq}: is no {entry.kind!r} ({type(error).__name__}: {error})"
@@ -67,7 +70,7 @@ def advance(state: SweepState, entry: Entry) -> SweepState:
 
 
 def _planned(state: SweepState, entry: Entry) -> SweepState:
-    specs = [TrialSpec.from_dict(values) for values in entry.fields["trials"]]
+    specs = planned_trials(entry.fields)
     new = {spec.key: TrialState(spec=spec) for spec in specs if spec.key not in state.trials}
     return replace(state, trials=state.trials.planned(new))
 
@@ -77,7 +80,7 @@ def _of_a_trial(change: Callable[[TrialState, Entry], TrialState]) -> Change:
         key = entry.fields["key"]
         if key not in state.trials:
             raise StorageError(f"journal entry {entry.seq}: trial {key} was never planned")
-        return replace(state, trials=state.trials.changed(change(state.trials[key], entry)))
+        return replace(state, trials=state.trials.now(change(state.trials[key], entry)))
 
     return changed
 
@@ -96,7 +99,7 @@ def _started(trial: TrialState, entry: Entry) -> TrialState:
 
 @_of_a_trial
 def _measured(trial: TrialState, entry: Entry) -> TrialState:
-    point = Measurement.from_dict(entry.fields["measurement"])
+    point = measured_point(trial.spec, entry.fields)
     curve = {old.step: (old, time) for old, time in zip(trial.curve, trial.times, strict=True)}
     curve[point.step] = (point, entry.milliseconds)
     points, times = zip(*(curve[step] for step in sorted(curve)), strict=True)
@@ -127,7 +130,7 @@ def _kept(trial: TrialState, entry: Entry) -> TrialState:
 
 def _settled(trial: TrialState, entry: Entry) -> TrialState:
     """With its result, whose curve is whole; points measured under our eyes keep their own times."""
-    result = TrialResult.from_dict(entry.fields["result"])
+    result = ended_result(entry.fields, trial.curve)
     seen = {point.step: time for point, time in zip(trial.curve, trial.times, strict=True)}
     curve = result.curve or trial.curve
     return replace(

@@ -126,11 +126,11 @@ def without_damage(journal: SweepState, workspace: Workspace) -> tuple[SweepStat
         kept = stored_results.look(key) if result.finished else StoredResult()
         if kept.damage:
             told.append(kept.damage)
-            trials = trials.changed(replace(trials[key], status=PLANNED, result=None, curve=(), times=()))
+            trials = trials.now(replace(trials[key], status=PLANNED, result=None, curve=(), times=()))
         elif kept.note and kept.result is not None:
             told.append(kept.note)
             found = kept.result
-            trials = trials.changed(replace(trials[key], status=found.status, result=found))
+            trials = trials.now(replace(trials[key], status=found.status, result=found))
     return (replace(journal, trials=trials) if told else journal), tuple(told)
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
-from types import MappingProxyType
 from typing import Any
 
 from bios_sweep.jsonable import to_json
+from bios_sweep.records.by_key import ByKey
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Stage, Status
@@ -42,43 +42,16 @@ class TrialState:
     lost: bool = False
 
 
-class Trials(Mapping[str, TrialState]):
-    """Trials by key, in the order of planning; a changed copy shares what it did not change.
-
-    Every entry of a journal makes a new state. Copying all trials each time would make a journal of n trials
-    cost n^2: what changed lately lies apart, and is merged when it grows.
-    """
-
-    MERGED_AT = 32  # chosen, not measured: near the square root of a sweep of a thousand trials
-
-    def __init__(
-        self, trials: Mapping[str, TrialState], lately: Mapping[str, TrialState] = MappingProxyType({})
-    ) -> None:
-        """lately: replaces trials of the same key; has no other keys."""
-        self._trials, self._lately = trials, lately
-
-    def __getitem__(self, key: str) -> TrialState:
-        return self._lately.get(key) or self._trials[key]
-
-    def __iter__(self) -> Iterator[str]:
-        return iter(self._trials)
-
-    def __len__(self) -> int:
-        return len(self._trials)
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._trials
+class Trials(ByKey[TrialState]):
+    """Trials by key, in the order of planning. Every entry of a journal makes a new state of them."""
 
     def planned(self, new: Mapping[str, TrialState]) -> Trials:
         """With further trials."""
         return Trials({**self, **new})
 
-    def changed(self, trial: TrialState) -> Trials:
+    def now(self, trial: TrialState) -> Trials:
         """With a known trial as it is now."""
-        lately = {**self._lately, trial.spec.key: trial}
-        if len(lately) < self.MERGED_AT:
-            return Trials(self._trials, lately)
-        return Trials({**self._trials, **lately})
+        return self.changed(trial.spec.key, trial)
 
 
 @dataclass(frozen=True, kw_only=True)

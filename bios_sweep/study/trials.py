@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from typing import Any
 
 from bios_sweep.settings import TrainingSettings, is_whole
@@ -119,7 +119,7 @@ class TrialSpec:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, for the journal and for workers."""
-        return {**asdict(self), "settings": self.settings.to_dict()}
+        return {**vars(self), "settings": self.settings.to_dict()}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialSpec:
@@ -245,8 +245,13 @@ def _number(value: float | None) -> float:
 
 def plain(value: Any) -> Any:
     """A value as it comes back from JSON: lists for tuples, None for what is not a finite number."""
+    kind = type(value)
+    if kind is str or kind is int or kind is bool or value is None:  # most of what there is
+        return value
     if isinstance(value, float):
         return value if value - value == 0.0 else None
+    if kind is dict:
+        return {name if type(name) is str else str(name): plain(item) for name, item in value.items()}
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, list | tuple):

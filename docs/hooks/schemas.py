@@ -28,6 +28,7 @@ from bios_sweep.ports import PreflightLine
 from bios_sweep.procedure.looks import Look
 from bios_sweep.reasons import Reason
 from bios_sweep.reference.listed import Listing
+from bios_sweep.reference.terms import Glossary
 from bios_sweep.rehearsal.summary import RehearsalSummary
 from bios_sweep.report.content.answers import SuggestionSummary, SweepLogs, SweepStatus, TrialLogs
 from bios_sweep.report.content.plan_summary import PlanSummary
@@ -53,9 +54,23 @@ AS_WRITTEN: dict[type, dict[str, Any]] = {
         "margin_absolute": NotRequired[float | None],
         "margin_points": NotRequired[float | None],
     },
-    Measurement: {"eval_loss": float | None, "metrics": NotRequired[Numbers]},
-    TrialResult: {"final": Numbers, "files": NotRequired[Mapping[str, str]]},
-    TrialSpec: {"settings": Settings},
+    Measurement: {
+        "eval_loss": float | None,
+        "metrics": NotRequired[Numbers],
+        "fraction": NotRequired[float],
+        "examples": NotRequired[int],
+        "train_loss": NotRequired[float | None],
+    },
+    TrialResult: {
+        "key": NotRequired[str],
+        "curve": NotRequired[list[Measurement]],
+        "final": Numbers,
+        "attempts": NotRequired[int],
+        "cause": NotRequired[str],
+        "failure": NotRequired[str],
+        "files": NotRequired[Mapping[str, str]],
+    },
+    TrialSpec: {"settings": Settings, "repeat": NotRequired[int], "stage": NotRequired[str]},
     TunedKey: {"objective": NotRequired[str], "runner": NotRequired[str]},
     TunedDefaults: {"evidence_hash": str},
 }
@@ -76,7 +91,7 @@ FACTS = {
 }  # fmt: skip
 ENTRIES = {
     "opened": {"facts": FACTS},
-    "planned": {"trials": list[TrialSpec]},
+    "planned": {"settings": NotRequired[Settings], "trials": list[TrialSpec]},
     "reused": {"key": str, "result": TrialResult},
     "started": {"key": str, "worker": str},
     "measured": {"key": str, "measurement": Measurement},
@@ -139,6 +154,7 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
     ),
     "doctor": ("What `doctor --json` prints.", Diagnosis),
     "keys": ("What `keys WORD --json` prints.", Listing),
+    "explain": ("What `explain TERM --json` prints.", Glossary),
     "plan": ("What `plan --json` prints.", PlanSummary),
     "run": (
         "What `run --json` prints: the report with what became of it, or the preflight that ended the run.",

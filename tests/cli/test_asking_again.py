@@ -307,9 +307,7 @@ def test_a_study_that_the_ledger_does_not_name_is_found_by_its_journal(tmp_path,
     Workspace(tmp_path).ledger_file.unlink()
     journal = first.folder / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
-    last = max(
-        place for place, line in enumerate(lines) if '"stage": "screening"' in line or '"ended"' in line
-    )
+    last = max(place for place, line in enumerate(lines) if '"kind":"ended"' in line)
     journal.write_text("".join(lines[: last + 1]))
     view = asked(tmp_path, seeds(3, 4, 5), AT_THE_MARGIN)
     assert view.plan.study.seeds == (3, 4, 5, 0, 1, 2)
@@ -319,7 +317,7 @@ def interrupted(view, folder):
     """A study as a kill between its last trial and its verdict leaves it: no word, no file, no look."""
     journal = view.folder / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
-    end = next(place for place, line in enumerate(lines) if '"kind": "verdict"' in line)
+    end = next(place for place, line in enumerate(lines) if '"kind":"verdict"' in line)
     journal.write_text("".join(lines[:end]))
     (view.folder / "bios_defaults.json").unlink()
     ledger = Workspace(folder).ledger_file

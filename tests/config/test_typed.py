@@ -109,6 +109,12 @@ def test_every_key_that_takes_a_path_or_a_command_is_read_as_a_text():
         (["epochs=4"], "(did you mean 'budget.epochs'?)"),
         (["output_dir=x"], "(did you mean 'workspace'?)"),
         (["factors={lora_rank: [1]}"], "(did you mean 'sweeps.factors'?)"),
+        (["sweeps=aa", "sweeps.factors={lora_rank: {values: [1]}}"], "and take sweeps=./my_sweep.yaml"),
+        (
+            ["sweeps=learning_rate", "sweeps.factors.lora_rank={values: [1]}"],
+            "sweeps.factors.learning_rate.m",
+        ),
+        (["sweeps=learning_rate", "sweeps.cross={lora_rank: [1]}"], "factors stand in a sweep's file"),
         (["+lr=1e-4"], "(did you mean 'baseline.learning_rate'?)"),
         (["learning_rate", "1e-4"], "is no override, which is key=value; write baseline.learning_rate=1e-4"),
         (["seeds", "=", "[0,1]"], "write seeds=[0,1]"),

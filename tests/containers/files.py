@@ -112,6 +112,9 @@ CONTAINERS: dict[str, Callable[[Rows], bytes]] = {
     "stream.arrow": columns(_arrow(ipc.new_stream)),
 }
 
+ZIPPED = zipped(lines(ROWS), "a.jsonl")
+MOVED = ZIPPED[:-4] + b"\xff" + ZIPPED[-3:]  # its list of files would begin before the file
+
 # file -> its content and what is said of it
 REFUSED: dict[str, tuple[bytes, str]] = {
     "lfs.jsonl": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "is a git-LFS pointer"),
@@ -124,14 +127,11 @@ REFUSED: dict[str, tuple[bytes, str]] = {
     "a.npy": (b"\x93NUMPY\x01\0", "is a numpy array"),
     "a.tar.gz": (_tarred(ROWS), "what is packed is a tar archive"),
     "two.zip": (zipped(b"{}", "a.jsonl", "b.jsonl"), "is a zip archive of 2 files (a.jsonl, b.jsonl)"),
+    "moved.zip": (MOVED, "is a zip archive that cannot be read (Invalid argument); unpack it"),
     "a.db": (b"SQLite format 3\0" + bytes(99), "is an SQLite database"),
     "utf16.csv": (separated(",")(ROWS).decode().encode("utf-16"), "is UTF-16 text, as Excel"),
     "utf16.jsonl": (lines(ROWS).decode().encode("utf-16-le"), "is UTF-16 text"),
     "packed.parquet.gz": (gzip.compress(CONTAINERS["a.parquet"](ROWS)), "is a packed parquet; unpack it"),
-    "image.parquet": (
-        columns(lambda sink, table: parquet.write_table(table, sink))([{"text": "a", "image": b"\x89"}]),
-        "the column 'image' holds bytes, and only text is trained here",
-    ),
     "bytes.jsonl": (bytes(range(256)) * 9, "is binary data of an unknown kind"),
     "a.yaml": (b"- prompt: a\n  completion: b\n", "is YAML"),
     "cut.jsonl.gz": (gzip.compress(lines(ROWS))[:-40], "its gzip data are cut off"),

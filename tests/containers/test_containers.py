@@ -15,6 +15,8 @@ from pyarrow import parquet
 
 from bios_sweep.containers.document import KNOWN_NAMES
 from bios_sweep.containers.read import records
+from bios_sweep.engines.training.shapes.asked import Asked
+from bios_sweep.engines.training.shapes.reading import Reader
 from bios_sweep.engines.training.shapes.registry import ANSWERS, COLUMNS, QUESTIONS
 from bios_sweep.errors import DataError
 from tests.containers.files import BAD_RECORDS, CONTAINERS, REFUSED, ROWS, lines
@@ -191,6 +193,32 @@ def test_records_in_a_file_that_is_called_a_text_are_read_as_records(tmp_path, n
     path = tmp_path / "a.txt"
     path.write_bytes(CONTAINERS[name](ROWS))
     assert [record.row for record in records(path)] == ROWS
+
+
+IMAGE = {"bytes": b"\x89PNG", "path": "a.png"}  # as `datasets` writes one
+
+
+@pytest.mark.parametrize(
+    "column, value, columns, sentence",
+    [
+        ("digest", b"\x89", {}, ""),
+        ("image", IMAGE, {}, "the key 'image' is not trained on: only text is trained here"),
+        ("image", IMAGE, {"text": "text"}, ""),
+        ("text", b"\x89", {}, "text holds bytes, and only text is trained here"),
+    ],
+)
+def test_bytes_that_nobody_reads_are_passed_over_and_others_refused(
+    tmp_path, column, value, columns, sentence
+):
+    rows = [{"text": "a", "n": 1, column: value}]
+    (tmp_path / "a.parquet").write_bytes(CONTAINERS["a.parquet"](rows))
+    reader = Reader(Asked(columns=columns))
+    if sentence:
+        with pytest.raises(DataError, match=sentence):
+            list(reader(records(tmp_path / "a.parquet")))
+        return
+    assert [example.completion for example in reader(records(tmp_path / "a.parquet"))] == ["a"]
+    assert column in reader.found.passed_over
 
 
 @pytest.mark.parametrize("content", ["{'text': 'a'}\n", '{"text": "a",}\n', '[{"text": "a"}, {"te'])

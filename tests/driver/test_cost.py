@@ -9,7 +9,7 @@ import struct
 import pytest
 
 from bios_sweep.assets import base_model_path
-from bios_sweep.driver.cost import rate_of
+from bios_sweep.driver.cost import prices_of, rate_of
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import prepare
@@ -159,3 +159,27 @@ def test_only_trials_of_such_a_device_tell_how_long_one_takes():
     assert not is_like("NVIDIA L4", ["H100"])
     assert not is_like("AMD EPYC", ["H100"])
     assert is_like("NVIDIA L4", [])
+
+
+def test_arms_of_another_method_are_priced_by_their_own_operations(eight_billion):
+    """Full fine-tuning of a large model takes about 1.5 times LoRA's operations, forwards and all."""
+    prepared = prepare(Invocation(overrides=("sweeps=lora_or_full", *eight_billion), verb="plan"))
+    prices = prices_of(prepared, rate_of(prepared), 1)
+    assert list(prices.weights) == ["full"]
+    assert 1.3 < prices.weights["full"] < 1.5  # evaluation costs both alike
+    trials = prepared.plan.trials
+    full = [one for one in trials if one.settings.method == "full"]
+    each = trials[0].settings.batch_size * trials[0].settings.max_steps
+    alone = each * (len(trials) - len(full) + prices.weights["full"] * len(full))
+    assert prices.weighed(trials) == pytest.approx(alone)
+    assert prices.weighed([]) == 0.0
+
+
+def test_the_reference_of_pairs_is_counted_once():
+    prepared = prepare(Invocation(overrides=("sweeps=preference",), verb="plan"))
+    prices = prices_of(prepared, rate_of(prepared), 1)
+    data, trials = prepared.plan.study.scenario.data, prepared.plan.trials
+    examples = sum(one.settings.max_steps * one.settings.batch_size for one in trials)
+    assert prices.weighed(trials) == examples + prices.once
+    # one pass forward where training takes three and more, and evaluations are passes, too
+    assert 0.05 * data.train_examples < prices.once < data.train_examples / 2

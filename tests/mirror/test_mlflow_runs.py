@@ -297,6 +297,60 @@ def test_the_store_of_a_sweep_gives_the_verdict_of_the_sweep(tmp_path, capsys, m
     assert {key: answers[0][key] for key in same} == {key: answers[1][key] for key in same}
 
 
+def nested() -> Iterator[tuple[str, dict[str, Any], dict[str, float], str]]:
+    """A search as people nest it: a parent with its best score, then a child per rate and seed.
+
+    Of each: name, params, metrics, parent. The loss has one decimal; only the score tells them apart.
+    """
+    yield "sweep", {"n_trials": 9, "model_name": "tiny"}, {"best_rougeL": 0.29}, ""
+    scores = {"1e-5": 0.2708, "5e-5": 0.2811, "1e-4": 0.2790}
+    cells = [(rate, seed) for rate in scores for seed in (1, 2, 3)]
+    for place, (rate, seed) in enumerate(cells):
+        told = {"eval_loss": 1.5, "eval/rougeL": scores[rate] + 0.001 * (place * 7 % 5) / 5}
+        params = {"learning_rate": rate, "seed": seed, "lora_r": 16, "output_dir": f"out/{rate}_{seed}"}
+        yield f"trial_{rate}_{seed}", params, told, "sweep"
+
+
+def of_nested(answer):
+    """What an audit makes of them by either metric."""
+    chosen = ("--from-mlflow", "nested", "--baseline", "learning_rate=5e-5")
+    coarse, scored = answer(*chosen), answer(*chosen, "--value", "eval/rougeL")
+    assert "1 parent run holds others and is set aside" in coarse["notes"]
+    assert coarse["counts"]["planned"] == 9
+    (told,) = (one["sentence"] for one in coarse["audit"]["findings"] if one["kind"] == "zero_variance")
+    assert "judge by one that varies with the seed: --value metrics.eval/rougeL" in told
+    return [one["verdicts"][0]["verdict"] for one in (coarse, scored)]
+
+
+def test_nested_runs_are_judged_by_what_varies_and_their_parent_is_no_run(server, answer):
+    server.experiments["nested"] = [
+        stored(name, params, metrics, {"mlflow.parentRunId": parent} if parent else {})
+        for name, params, metrics, parent in nested()
+    ]
+    assert of_nested(answer) == ["screening only", "confirm"]
+
+
+@pytest.mark.slow  # MLflow makes a database and is imported: 12 s
+def test_nested_runs_of_a_store_of_mlflows_own_are_those_of_its_server(tmp_path, capsys, monkeypatch):
+    client = pytest.importorskip("mlflow").MlflowClient(f"sqlite:///{tmp_path}/runs.db")
+    experiment = client.create_experiment("nested", artifact_location=str(tmp_path / "artifacts"))
+    ids = {"": ""}
+    for name, params, metrics, parent in nested():
+        tags = {"mlflow.parentRunId": ids[parent]} if parent else {}
+        ids[name] = client.create_run(experiment, tags=tags, run_name=name).info.run_id
+        for key, value in params.items():
+            client.log_param(ids[name], key, value)
+        for key, number in metrics.items():
+            client.log_metric(ids[name], key, number)
+        client.set_terminated(ids[name])
+
+    def answer(*words: str) -> dict:
+        assert main(["report", "--tracking-uri", f"sqlite:///{tmp_path}/runs.db", *words, "--json"]) == 0
+        return json.loads(capsys.readouterr().out)
+
+    assert of_nested(answer) == ["screening only", "confirm"]
+
+
 def test_our_own_sweeps_metric_and_direction_and_rule_are_those_of_its_run(server, answer):
     sweep = ours("rates-22222222")
     told = {

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -18,7 +19,7 @@ from bios_sweep.procedure.state import Known
 from bios_sweep.report.content.summarise import count_trials
 from bios_sweep.report.content.summary import Counts
 from bios_sweep.study.design import Study
-from bios_sweep.study.factors import Factor
+from bios_sweep.study.factors import Cross, Factor
 from bios_sweep.study.plan import build_plan
 from bios_sweep.study.scenario import Metric
 from bios_sweep.study.search import Proposal
@@ -399,3 +400,37 @@ def test_the_cost_of_a_proposal_lies_between_tested_levels_one_of_which_is_zero(
     proposal = Proposal(number=0, values={"lora_dropout": 0.025})
     value, cost = objectives_of(plan, proposal, result, costs)
     assert (value, cost) == (2.0, pytest.approx(1.1))
+
+
+# what an event costs
+
+
+def test_a_result_in_the_middle_of_a_look_makes_nothing_anew():
+    """However many trials there are: only the last one of a look goes over all of them."""
+    source = ProcedureSource(plan_of(seeds=30))
+    before = source.decided
+    while len(source.results) < len(before.missing) - 1:
+        source.add(planted(source.take()))
+    assert source.decided is before
+    assert len(source.state.missing) == 1
+    assert source.add(planted(source.take())) is True
+    assert source.decided.stage == Stage.DONE
+
+
+def test_a_result_that_was_there_already_is_not_taken():
+    source = ProcedureSource(plan_of())
+    first, second, *_ = source.state.missing
+    source.add(planted(first))
+    assert source.take() == second
+
+
+def test_a_cell_that_has_all_its_trials_goes_on_while_another_still_waits():
+    plan = plan_of(seeds=3)
+    crossed = build_plan(replace(plan.study, cross=(Cross(setting="weight_decay", values=(0.0, 0.1)),)))
+    source = ProcedureSource(crossed)
+    first, second = source.decided.waits
+    opened = [source.add(planted(one, RATE_UP)) for one in source.state.missing if one.key in first]
+    assert opened == [False] * 14 + [True]
+    missing = {one.key: one.stage for one in source.state.missing}
+    assert second < set(missing)
+    assert {missing[key] for key in set(missing) - second} == {Stage.CONFIRMATION}

@@ -18,7 +18,7 @@ from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.journal import Journal, JournalTail, read_journal, read_state
 from bios_sweep.records.replay import replay
-from bios_sweep.records.sweep_state import PLANNED, RUNNING, Trials, sweep_facts
+from bios_sweep.records.sweep_state import PLANNED, RUNNING, sweep_facts
 from bios_sweep.study.trials import Measurement, TrialResult
 from bios_sweep.vocabulary import Failure, Status
 from tests.records.plans import make_plan
@@ -105,7 +105,7 @@ def test_a_line_that_counts_is_flushed_at_once_and_one_that_is_said_again_may_wa
 
 def test_an_earlier_state_stays_as_it_was_while_the_journal_goes_on(journal, path):
     earlier = []
-    for step in range(3 * Trials.MERGED_AT):
+    for step in range(100):
         earlier.append((journal.state, dict(journal.state.trials)))
         journal.measured(KEYS[step % len(KEYS)], point(step % 11, 3.0 - step / 100))
     for state, trials in earlier:
@@ -295,7 +295,7 @@ def test_damage_elsewhere_is_refused_with_file_and_line(journal, path, line, pro
     [
         (b'"train_loss"', b'"train_losw"'),
         (b'"result"', b'"resulu"'),
-        (b'"kind": "ended"', b'"kind": "endec"'),
+        (b'"kind":"ended"', b'"kind":"endec"'),
     ],
 )
 def test_an_entry_without_what_its_kind_holds_is_refused_with_the_file(journal, path, old, new):
@@ -406,3 +406,42 @@ def test_a_cause_is_written_without_secrets_whoever_gave_it(journal, path, monke
     text = path.read_text()
     assert text.count("signed with ***") == 2
     assert "XUtn" not in text
+
+
+def test_a_trial_that_ends_as_it_was_measured_has_its_curve_once(journal, path):
+    """Half of what a journal was; readers see no difference."""
+    whole = result(KEYS[0])
+    for one in whole.curve:
+        journal.measured(KEYS[0], one)
+    journal.ended(whole)
+    journal.ended(result(KEYS[1]))  # whose measurements nobody wrote down
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    assert ["curve" in line["result"] for line in lines if line["kind"] == "ended"] == [False, True]
+    assert read_state(path).results == {KEYS[0]: whole, KEYS[1]: result(KEYS[1])}
+
+
+def test_a_curve_that_ends_otherwise_than_it_was_measured_is_written_down(journal, path):
+    journal.measured(KEYS[0], point(0, 9.0))
+    journal.ended(result(KEYS[0]))
+    assert read_state(path).results[KEYS[0]] == result(KEYS[0])
+
+
+def test_planned_trials_have_their_common_settings_once(path):
+    with Journal(path) as journal:
+        journal.planned(PLAN.trials)
+    [line] = [json.loads(line) for line in path.read_text().splitlines()]
+    assert all(set(trial["settings"]) <= {"learning_rate", "batch_size"} for trial in line["trials"])
+    assert [trial.spec for trial in read_state(path).trials.values()] == list(PLAN.trials)
+
+
+def test_a_journal_of_before_which_says_all_of_it_reads_the_same(journal, path):
+    journal.measured(KEYS[0], point(0, 3.0))
+    journal.ended(result(KEYS[0], curve=(point(0, 3.0),)))
+    long = [json.loads(line) for line in path.read_text().splitlines()]
+    shared = long[1].pop("settings")
+    long[1]["trials"] = [spec.to_dict() for spec in PLAN.trials]
+    long[-1]["result"] = journal.state.results[KEYS[0]].to_dict()
+    assert set(shared) <= set(long[1]["trials"][0]["settings"])
+    before = path.with_name("before.jsonl")
+    before.write_text("".join(json.dumps(line) + "\n" for line in long))
+    assert read_state(before) == read_state(path)

@@ -514,7 +514,7 @@ def test_the_number_that_is_told_of_a_trial_is_the_one_that_it_is_judged_on():
             view.event(TrialEvent(kind=ENDED, key=trial.key, result=result), trial)
     assert "step 50/100  em 3" in frame
     told = [line.partition(" (")[0] for line in stream.getvalue().splitlines() if line.startswith("[")]
-    assert told == ["[1/2] a seed 0: completed, em 0.5", "[1/2] a seed 0: completed, eval_loss 2"]
+    assert told == ["[1/2] a seed 0: completed, em 0.5", "[2/2] a seed 0: completed, eval_loss 2"]
 
 
 def test_on_a_terminal_a_table_shows_what_runs_and_leaves_failures_standing(tmp_path):

@@ -20,7 +20,6 @@ SIGNS = str.maketrans({"│": "|", "┃": "|", "║": "|", "\N{MINUS SIGN}": "-"
 STEP_TEXT = re.compile(
     rf"\b(?:global[\s_])?(?:step|iter|iteration)s?\s*[=:#]?\s*({THOUSANDS}|\d+)(?!,?\d)", re.IGNORECASE
 )
-EPOCH_TEXT = re.compile(r"\bepochs?\s*[=:#\[(]?\s*(\d+(?:\.\d+)?)", re.IGNORECASE)
 # Between the words of a name: `val_loss`, `[val] loss`, `Val. loss`, `val: loss`, `val | loss`.
 JOINT = r"(?:[\W_]|[\])}:] |(?-i:\. (?=[a-z]))| [:|/-] )"
 # Between name and number, and what may stand around a number.

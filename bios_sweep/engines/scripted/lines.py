@@ -17,14 +17,13 @@ from enum import IntEnum
 from typing import Any
 
 from bios_sweep.engines.scripted.in_text import (
-    EPOCH_TEXT,
     LONGEST_TOLD,
     STEP_TEXT,
     finder,
     number_in,
     readable,
 )
-from bios_sweep.engines.scripted.looking_back import Headings, looks_back, of_settings
+from bios_sweep.engines.scripted.looking_back import Counts, Headings, looks_back, of_settings
 from bios_sweep.engines.scripted.readings import NAMED_NUMBERS, Reading, named, reading_of_values
 from bios_sweep.engines.scripted.spread import Spread
 from bios_sweep.engines.scripted.tracebacks import COLOUR, plain
@@ -115,6 +114,7 @@ class LineReader:
         self.unread: str | None = ""  # what the pattern found last that is no number
         self._spread = {error: Spread() for error in (False, True)}
         self._headings = {error: Headings() for error in (False, True)}
+        self._counts = Counts()
         self._text_has_it = False  # so that an object laid out behind it is one of its lines
         self._names = {name: finder(name) for name in (metric, *watched)}
 
@@ -145,7 +145,7 @@ class LineReader:
         if of_settings(opened):
             return None
         said = _of_object(text.strip()) or self._of_text(text)
-        if said and (below or looks_back(opened)):
+        if said and (below or looks_back(opened) or self._counts.goes_back(text)):
             return replace(said, kind=Kind.LOOKING_BACK)
         self._text_has_it |= said is not None and said.kind is Kind.TEXT
         return said
@@ -174,11 +174,11 @@ class LineReader:
         before = text[: found[self._metric].start()]
         if "{" in before and of_settings(before[: before.index("{")]):
             return None
-        step, epoch = STEP_TEXT.search(text), EPOCH_TEXT.search(text)
+        step = STEP_TEXT.search(text)
         values: dict[str, float | None] = {name: number_in(match[1]) for name, match in found.items()}
         reading = _plain_reading({**values, STEP: number_in(step[1]) if step else None})
         kind = Kind.LOOKING_BACK if looks_back(before) else Kind.TEXT
-        return Told(kind=kind, reading=replace(reading, begun=bool(epoch and float(epoch[1]))))
+        return Told(kind=kind, reading=reading)
 
 
 def _plain_reading(values: Mapping[str, float | None]) -> Reading:

@@ -28,9 +28,6 @@ MOST_NAMES = 8  # of metrics that were printed instead of the one that is wanted
 # Each point goes through journal and tracking store: of a script that prints its metric at every step, the
 # first so many are kept all, of those after them every 2nd, then every 4th. Chosen, not measured.
 DENSE_POINTS = 1000
-EPOCH = (
-    "epoch"  # how much of the data was seen, where a line says no step: more than 0 is after training began
-)
 MOST_FINALS = 20  # numbers of a script that are kept beside its metric; chosen: charts slow down with many
 
 
@@ -59,9 +56,8 @@ class Output:
         self.spent.take(reading, values.get(self.metric))
         if self.metric not in values:
             return None
-        if not self._said and (reading.begun or values.get(EPOCH, 0) > 0):
-            self._said = 1  # not a measurement before the first step
-        step = self._said if reading.step is None else reading.step
+        # only a line that says step 0 is of the untouched model, whose loss may narrow the margin
+        step = self._said + 1 if reading.step is None else reading.step
         kept = [name for name in (self.metric, *self.watched) if name in values and name not in OWN_METRICS]
         self._held = Measurement(
             step=step,

@@ -31,12 +31,11 @@ DEEPEST = 5  # objects inside objects whose numbers have names of their own; cho
 class Reading:
     """One line about metrics. step: optimizer steps done, None where the line does not say.
 
-    told: whether the script itself said the step. begun: it says that training has begun, if not how far.
+    told: whether the script itself said the step.
     """
 
     step: int | None
     told: bool = True
-    begun: bool = False
     values: Mapping[str, float] = field(default_factory=dict)
 
 

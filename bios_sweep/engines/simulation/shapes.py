@@ -117,7 +117,7 @@ def metric_of(name: str, values: Any) -> PlantedMetric:
     allowed = ("value", "truth", "noise_percent", "seed_noise_percent")
     if name in OWN_METRICS:
         raise ConfigError(f"{path}: is measured already; give another name")
-    unknown = sorted(set(require_mapping(path, values)) - set(allowed))
+    unknown = sorted(set(require_mapping(path, values, "{value: 0.1, noise_percent: 1}")) - set(allowed))
     if unknown:
         raise ConfigError(f"{path}: unknown option {unknown[0]!r}; allowed: {', '.join(allowed)}")
     truth = require_mapping(f"{path}.truth", values.get("truth", {}))
@@ -141,8 +141,8 @@ def require_place(path: str, name: str) -> None:
         )
 
 
-def require_mapping(path: str, value: Any) -> Mapping[str, Any]:
+def require_mapping(path: str, value: Any, example: str = "{a: 1}") -> Mapping[str, Any]:
     """Names with their values, or a sentence that says so."""
     if not isinstance(value, Mapping):
-        raise not_allowed(path, value, "give names with their values, such as {a: 1}")
+        raise not_allowed(path, value, f"give names with their values, such as {example}")
     return value

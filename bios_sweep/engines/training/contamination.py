@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass
+from itertools import chain
 
 from bios_sweep.engines.training.data import DataSet, Example, ExamplesInFile, name_of
 from bios_sweep.engines.training.groups import normalised, normalised_identity
@@ -63,7 +64,7 @@ def contamination(train: Sequence[Example], evaluation: Sequence[Example]) -> Co
             same.setdefault(found, (name_of(evaluation[found], found), name))
         text = _words(example)
         words += len(text)
-        hits = Counter(one for gram in set(_grams(text)) for one in grams.get(gram, ()))
+        hits = Counter(chain.from_iterable(map(grams.__getitem__, grams.keys() & set(_grams(text)))))
         for one, count in hits.items():
             if count >= NEAR * sizes[one]:
                 near.setdefault(one, (name_of(evaluation[one], one), name))

@@ -78,12 +78,15 @@ def refuse_untrained_keys(
 ) -> None:
     """Refuse a record with a key beside those of its shape that training would have to read: a `DataError`.
 
-    stated: the user said what is read, so that other ways of writing the example are passed over.
+    stated: the user said what is read, so that other ways of writing the example, and what is no text, are
+    passed over.
     """
     for key, value in row.items():
         if key in own or _says_nothing(value):
             continue
         reason = _untrained(key, value)
+        if reason is _MEDIA:
+            reason = "" if stated else f"{_MEDIA}, or say with data.columns what is read beside it"
         if not stated:
             reason = reason or OTHER_SHAPES.get(key, "")
             if key.startswith(PAIR_PREFIXES) or (key == "label" and isinstance(value, bool)):

@@ -19,7 +19,7 @@ import torch
 from bios_sweep.engines.training.checkpoint import Checkpoint, load_checkpoint, save_checkpoint
 from bios_sweep.engines.training.kept import kept_root
 from bios_sweep.settings import TrainingSettings
-from bios_sweep.study.stable import followers, stable_part, stable_steps
+from bios_sweep.study.stable import ends_of, followers, stable_part, stable_steps
 from bios_sweep.study.trials import TrialSpec, short_hash
 
 UNTAKEN_DAYS = 7  # chosen: then nobody comes for it
@@ -47,6 +47,10 @@ class Stable:
         shutil.rmtree(place, ignore_errors=True)
         return found if found is not None and found.step == stable_steps(settings) else None
 
+    def forget(self, settings: TrainingSettings) -> None:
+        """Free what was left for an arm that has ended: nobody comes for it."""
+        shutil.rmtree(self._place(settings), ignore_errors=True)
+
     def _place(self, settings: TrainingSettings) -> Path:
         return self.folder / f"{settings.max_steps} steps, decay {settings.decay_fraction:g}"
 
@@ -54,7 +58,8 @@ class Stable:
 def stable_of(trial: TrialSpec, asked: Mapping[str, Any], numbers: Sequence[Any]) -> Stable | None:
     """Of a trial that shares; None of others.
 
-    asked: `ends` of the arms that share, and `scenario`, what of it decides an outcome. numbers: what decides
+    asked: `ends` of the arms that share; `scenario`, what of it decides an outcome; `finished`, a seed and an
+    end for each trial that needs nothing any more. numbers: what decides
     the last digits beside: device, threads, how batches are cut, how often is measured.
     """
     part = stable_part(trial.settings)
@@ -63,7 +68,9 @@ def stable_of(trial: TrialSpec, asked: Mapping[str, Any], numbers: Sequence[Any]
     identity = {"part": part, "seed": trial.seed, "scenario": asked["scenario"], "numbers": list(numbers)}
     root = kept_root("stable")
     _remove_untaken(root)
-    return Stable(folder=root / short_hash(identity, 32), followers=followers(trial.settings, asked["ends"]))
+    finished = [end for seed, end in asked.get("finished", ()) if seed == trial.seed]
+    wanting = tuple(one for one in followers(trial.settings, asked["ends"]) if ends_of(one) not in finished)
+    return Stable(folder=root / short_hash(identity, 32), followers=wanting)
 
 
 def _remove_untaken(root: Path) -> None:

@@ -7,10 +7,9 @@ Texts are read from the disk as they are asked for.
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
-from itertools import islice
+from itertools import islice, pairwise
 from pathlib import Path
 from typing import Any, overload
 
@@ -27,6 +26,7 @@ IDENTITY = 4  # numbers of 8 bytes
 SMALL_BYTES = 2**22  # of a file that is read anew each time; chosen: less than half a second
 FEW = 20_000  # examples that are held in memory; chosen likewise
 BLOCK = 500  # examples that are held while the others are written; chosen
+PIECE_BYTES = 2**20  # read at once where lines are only passed on; chosen
 
 
 class StoredExamples(ExamplesInFile):
@@ -54,14 +54,30 @@ class StoredExamples(ExamplesInFile):
         return map(example_of, self.lines())
 
     def lines(self) -> Iterator[bytes]:
-        """Each example as it stands in the file; read from where it begins, in any order."""
+        """Each example as it stands in the file."""
+        with (self._folder / "lines").open("rb") as file:
+            for begin, _, count in self._runs():
+                file.seek(begin)
+                yield from islice(file, count)
+
+    def pieces(self) -> Iterator[bytes]:
+        """What `lines` gives one behind the other, in pieces of at most `PIECE_BYTES`."""
+        with (self._folder / "lines").open("rb") as file:
+            for begin, end, _ in self._runs():
+                file.seek(begin)
+                for place in range(begin, end, PIECE_BYTES):
+                    yield file.read(min(PIECE_BYTES, end - place))
+
+    def _runs(self) -> Iterator[tuple[int, int, int]]:
+        """Where examples that follow each other in the file begin and end, and how many they are."""
         begins = self._arrays["begins"]
         rows = np.arange(len(self)) if self._rows is None else self._rows
-        with (self._folder / "lines").open("rb") as file:
-            for start in range(0, len(rows), BLOCK):
-                some = rows[start : start + BLOCK]
-                for begin, end in zip(begins[some].tolist(), begins[some + 1].tolist(), strict=True):
-                    yield os.pread(file.fileno(), end - begin, begin)
+        for start in range(0, len(rows), BLOCK):
+            some = rows[start : start + BLOCK]
+            begin, end = begins[some], begins[some + 1]
+            breaks = [0, *(np.flatnonzero(begin[1:] != end[:-1]) + 1).tolist(), len(some)]
+            for first, last in pairwise(breaks):
+                yield int(begin[first]), int(end[last - 1]), last - first
 
     def subset(self, rows: np.ndarray) -> StoredExamples:
         """The examples at these places, in their order."""
@@ -144,15 +160,16 @@ def _write(folder: Path, examples: Iterable[Example]) -> int:
     """Writes the files; how many examples."""
     files = {name: (folder / name).open("wb") for name in ("lines", *ARRAYS)}
     try:
-        end, count, source = 0, 0, iter(examples)
+        end, count = 0, 0
+        source = ((example, identity(example)) for example in examples)
         np.zeros(1, dtype=ARRAYS["begins"]).tofile(files["begins"])
         while block := list(islice(source, BLOCK)):
-            lines = [line_of(example) for example in block]
+            lines = [line_of(example) for example, _ in block]
             ends = end + np.cumsum([len(line) for line in lines])
             end, count = int(ends[-1]), count + len(block)
             files["lines"].writelines(lines)
-            files["identities"].write(b"".join(map(identity, block)))
-            files["kinds"].write(bytes(map(kind_of, block)))
+            files["identities"].write(b"".join(found for _, found in block))
+            files["kinds"].write(bytes(kind_of(example) for example, _ in block))
             files["begins"].write(ends.astype(ARRAYS["begins"]).tobytes())
     finally:
         for file in files.values():

@@ -158,6 +158,8 @@ def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
                 files |= scoring.save(scored, work.directory)
                 provenance[ANSWER_SECONDS] = scored.seconds / len(scored.values)
             save_adapter(adapted, work.directory / ADAPTER_FOLDER)
+        if work.stable is not None:
+            work.stable.forget(settings)
         remove_checkpoints(work.directory)  # last, so that a kill before it repeats all this
         yield TrialResult(
             key=work.trial.key,

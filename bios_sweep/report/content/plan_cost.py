@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable
-from dataclasses import dataclass
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field
 
 from bios_sweep.report.content.expense import Tariff
 from bios_sweep.report.content.wording import duration, money, number, plural
@@ -85,12 +85,30 @@ class PlanCost:
 
 @dataclass(frozen=True, kw_only=True)
 class Prices:
-    """What turns training examples into hours. workers: trials at a time. gpus: of one trial."""
+    """What turns training examples into hours. workers: trials at a time. gpus: of one trial.
+
+    weights: of methods other than the baseline's, what one of their trials takes over one of the baseline's.
+    once: what is computed once beside all trials, in examples of the baseline: the reference of pairs.
+    """
 
     rate: Rate
     workers: int
     gpus: float
     tariff: Tariff
+    weights: Mapping[str, float] = field(default_factory=dict)
+    once: float = 0.0
+
+    def weighed(self, trials: Iterable[TrialSpec]) -> float:
+        """Training examples of trials, as many of the baseline's as take that long; 0 without trials."""
+        by_method: dict[str, list[TrialSpec]] = {}
+        for trial in trials:
+            by_method.setdefault(trial.settings.method, []).append(trial)
+        found = sum(self.weights.get(method, 1.0) * examples_of(own) for method, own in by_method.items())
+        return found + self.once if found else 0.0
+
+    def most_after(self, arms: Iterable[Arm], more: int) -> float:
+        """The same of so many trials that may follow, each as long as the longest arm's."""
+        return more * max(self.weights.get(arm.settings.method, 1.0) * arm.examples() for arm in arms)
 
     def hours(self, examples: float) -> float:
         """By the clock."""
@@ -109,8 +127,8 @@ class Prices:
         return examples * self.rate.seconds_per_example / 3600.0
 
 
-def plan_cost(plan: Plan, examples: int, most: int, prices: Prices) -> PlanCost:
-    """examples: of what is to run; most: with what may follow."""
+def plan_cost(plan: Plan, examples: float, most: float, prices: Prices) -> PlanCost:
+    """examples: of what is to run, as `Prices.weighed` has them; most: with what may follow."""
     return PlanCost(
         estimated=not prices.rate.trials,
         from_trials=prices.rate.trials,
@@ -132,11 +150,6 @@ def examples_of(trials: Iterable[TrialSpec]) -> int:
     return sum((one.settings.max_steps - saved.get(one.key, 0)) * one.settings.batch_size for one in listed)
 
 
-def most_after(arms: Iterable[Arm], more: int) -> int:
-    """Training examples of so many trials that may follow, each as long as the longest arm's."""
-    return more * max(arm.examples() for arm in arms)
-
-
 def cheaper_design(
     kind: Cheaper,
     plan: Plan,
@@ -148,7 +161,7 @@ def cheaper_design(
     """What a design takes at most. finished: keys of trials that are there already."""
     missing = [trial for trial in plan.trials if trial.key not in finished]
     more = most_search_trials(plan.study) + most_confirmation_trials(plan.study)
-    most = examples_of(missing) + most_after(plan.arms, more)
+    most = prices.weighed(missing) + prices.most_after(plan.arms, more)
     return CheaperDesign(
         kind=kind,
         changes=changes,

@@ -11,7 +11,7 @@ from bios_sweep.procedure.decidable import Decidable
 from bios_sweep.procedure.state import State
 from bios_sweep.report.content.evaluation import PlanEvaluation
 from bios_sweep.report.content.margin_rows import MarginTable
-from bios_sweep.report.content.plan_cost import PlanCost, Prices, examples_of, most_after, plan_cost
+from bios_sweep.report.content.plan_cost import PlanCost, Prices, examples_of, plan_cost
 from bios_sweep.report.content.scope import Truncation, caveats, truncation
 from bios_sweep.report.content.summary import MetricRow, metric_row
 from bios_sweep.settings import TrainingSettings
@@ -161,8 +161,10 @@ def summarise_plan(
     saved = steps_saved(to_run)
     tokens = [_tokens(plan, trial.settings, saved.get(trial.key, 0)) for trial in to_run]
     more = _most_more(plan, state)
-    most_examples = examples + most_after(plan.arms, more)
-    cost = None if prices is None else plan_cost(plan, examples, most_examples, prices)
+    cost = None
+    if prices is not None:
+        weighed = prices.weighed(to_run)
+        cost = plan_cost(plan, weighed, weighed + prices.most_after(plan.arms, more), prices)
     return PlanSummary(
         sweep=study.name,
         sweep_id=plan.sweep_id,

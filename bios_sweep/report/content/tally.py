@@ -12,10 +12,14 @@ from bios_sweep.vocabulary import Status
 
 @dataclass(frozen=True, kw_only=True)
 class Running:
-    """A trial that runs. fraction, metric and its value: of its last measurement; started: clock seconds."""
+    """A trial that runs. fraction, metric and its value: of its last measurement; started: clock seconds.
+
+    weight: its training examples.
+    """
 
     spec: TrialSpec
     started: float
+    weight: float
     attempt: int = 1
     step: int = 0
     fraction: float = 0.0
@@ -30,41 +34,50 @@ class Progress:
     planned: trials the sweep needs, `before` of them finished before this run. metric: what the sweep is
     judged on, and so what is shown of a trial where it was measured. Work is counted in
     training examples (steps x batch size): an arm of twice the steps takes twice as long.
-    done: examples trained in this run by trials that ended. weights: key -> examples of each trial seen.
-    since: clock seconds of the first start.
+    ended: status -> trials of this run that ended so. done: examples trained in this run by them.
+    seen: trials that began in this run, and weight: the examples of all of them. since: clock seconds of the
+    first start.
+    Sums, for an event must cost the same in a sweep of ten trials and of ten thousand.
     """
 
     planned: int
     metric: str = "eval_loss"
     before: int = 0
     running: Mapping[str, Running] = field(default_factory=dict)
-    ended: Mapping[str, str] = field(default_factory=dict)
-    weights: Mapping[str, float] = field(default_factory=dict)
+    ended: Mapping[str, int] = field(default_factory=dict)
     done: float = 0.0
+    seen: int = 0
+    weight: float = 0.0
     since: float | None = None
 
     @property
     def finished(self) -> int:
         """Trials with a result, those from before included."""
-        return self.before + len(self.ended)
+        return self.before + self.over
+
+    @property
+    def over(self) -> int:
+        """Trials that ended in this run."""
+        return sum(self.ended.values())
 
     def count(self, status: str) -> int:
         """Trials that ended so in this run."""
-        return sum(ending == status for ending in self.ended.values())
+        return self.ended.get(status, 0)
 
     def staged(self, planned: int, finished: int) -> Progress:
         """With another number of trials in all, `finished` of them with a result by now."""
-        return replace(self, planned=planned, before=max(0, finished - len(self.ended)))
+        return replace(self, planned=planned, before=max(0, finished - self.over))
 
     def after(self, event: TrialEvent, spec: TrialSpec, now: float) -> Progress:
         """With one more event, at clock seconds `now`."""
-        weight = float(spec.settings.max_steps * spec.settings.batch_size)
         progress = replace(self, since=now if self.since is None else self.since)
-        if spec.key not in self.weights:
-            progress = replace(progress, weights={**self.weights, spec.key: weight})
-        trial = progress.running.get(spec.key) or Running(spec=spec, started=now, attempt=event.attempt)
+        trial = progress.running.get(spec.key)
+        if trial is None:
+            weight = float(spec.settings.max_steps * spec.settings.batch_size)
+            trial = Running(spec=spec, started=now, weight=weight, attempt=event.attempt)
+            progress = replace(progress, seen=self.seen + 1, weight=self.weight + weight)
         if event.kind == ENDED and event.result is not None:
-            return progress._ended(trial, event.result, weight)
+            return progress._ended(trial, event.result)
         return replace(progress, running={**self.running, spec.key: self._moved(trial, event)})
 
     def seconds_left(self, now: float) -> float | None:
@@ -72,7 +85,7 @@ class Progress:
 
         Trials that nobody has seen yet count with the mean of those seen.
         """
-        done = self.done + sum(trial.fraction * self.weights[key] for key, trial in self.running.items())
+        done = self.done + sum(trial.fraction * trial.weight for trial in self.running.values())
         if self.since is None or done <= 0 or now <= self.since:
             return None
         return self._remaining() * (now - self.since) / done
@@ -84,19 +97,18 @@ class Progress:
         return min(1.0, (self.finished + sum(t.fraction for t in self.running.values())) / self.planned)
 
     def _remaining(self) -> float:
-        mean = sum(self.weights.values()) / len(self.weights)
         unseen = max(0, self.planned - self.finished - len(self.running))
-        return unseen * mean + sum(
-            (1.0 - trial.fraction) * self.weights[key] for key, trial in self.running.items()
+        return unseen * self.weight / self.seen + sum(
+            (1.0 - trial.fraction) * trial.weight for trial in self.running.values()
         )
 
-    def _ended(self, trial: Running, result: TrialResult, weight: float) -> Progress:
+    def _ended(self, trial: Running, result: TrialResult) -> Progress:
         fraction = 1.0 if result.status == Status.COMPLETED else trial.fraction
         return replace(
             self,
             running={key: one for key, one in self.running.items() if key != trial.spec.key},
-            ended={**self.ended, trial.spec.key: result.status},
-            done=self.done + fraction * weight,
+            ended={**self.ended, result.status: self.count(result.status) + 1},
+            done=self.done + fraction * trial.weight,
         )
 
     def _moved(self, trial: Running, event: TrialEvent) -> Running:

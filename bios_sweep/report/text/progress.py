@@ -117,7 +117,7 @@ class LiveView:
         progress = self.progress
         endings = ", ".join(f"{progress.count(status)} {status}" for status in ENDINGS)
         took = duration(self._clock() - self._opened)
-        return f"{plural(len(progress.ended), 'trial')} ended in {took}: {endings}"
+        return f"{plural(progress.over, 'trial')} ended in {took}: {endings}"
 
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(Text(clean(text), style=style), soft_wrap=True)

@@ -158,9 +158,23 @@ CASES = (
     ),
     case(name="nested lists in parquet", files={"a.parquet": CONTAINERS["a.parquet"](NESTED)}, model=CHAT),
     case(
-        name="bytes in parquet",
+        name="audio in parquet",
         files={"a.parquet": CONTAINERS["a.parquet"]([{**row, "audio": b"\0"} for row in PAIRS])},
-        ends="the column 'audio' holds bytes",
+        ends="or say with data.columns what is read beside it",
+    ),
+    case(
+        name="audio in parquet that is not meant",
+        files={"a.parquet": CONTAINERS["a.parquet"]([{**row, "audio": b"\0"} for row in PAIRS])},
+        words=("data.columns={prompt: prompt, completion: completion}",),
+    ),
+    case(
+        name="bytes in parquet that label a row",
+        files={"a.parquet": CONTAINERS["a.parquet"]([{**row, "digest": b"\0\xff"} for row in PAIRS])},
+    ),
+    case(
+        name="bytes in parquet that should be text",
+        files={"a.parquet": CONTAINERS["a.parquet"]([{**row, "prompt": b"\0"} for row in PAIRS])},
+        ends="prompt holds bytes, and only text is trained here",
     ),
     case(name="packed twice", files={"a.jsonl.gz.xz": lzma.compress(gzip.compress(lines(PAIRS)))}),
     case(

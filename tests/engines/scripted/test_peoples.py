@@ -48,13 +48,20 @@ def test_a_text_that_turns_to_nan_is_no_finite_loss(tmp_path):
     result = ended(tmp_path, Text(says=NANS).script)
     assert (result.status, result.cause) == (
         Status.DIVERGED,
-        "eval_loss is not a finite number (nan) at step 2",
+        "eval_loss is not a finite number (nan) at step 3",
     )
 
 
-def test_what_is_printed_of_an_epoch_is_not_the_untouched_model(tmp_path):
-    text = Text(says='print(f"epoch {epoch + 1}: eval_loss {loss}")')
-    assert [point.step for point in ended(tmp_path, text.script).curve] == [1, 2, 3]
+@pytest.mark.parametrize(
+    "says, steps",
+    [
+        ('print(f"epoch {epoch}: eval_loss {loss}")', [1, 2, 3]),
+        ('if step == 20: print(f"eval_loss {loss}")', [1]),
+        ('print(f"step {step}: eval_loss {loss}")', [0, 10, 20]),
+    ],
+)
+def test_only_what_is_said_of_step_0_is_the_untouched_model(tmp_path, says, steps):
+    assert [point.step for point in ended(tmp_path, Text(says=says).script).curve] == steps
 
 
 @pytest.mark.parametrize("name", ENDS)

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import re
+import unicodedata
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -17,7 +19,9 @@ from bios_sweep.engines.training.data import (
     DataSet,
     Example,
     Message,
+    example_of,
     keep_dataset,
+    line_of,
     read_dataset,
     write_dataset,
 )
@@ -562,3 +566,25 @@ def test_an_automatic_evaluation_is_large_enough_and_no_larger(tmp_path: Path) -
         assert (len(data.train), len(data.evaluation)) == (count - held_out, held_out)
         both = jsonl_examples(path, eval_path=other, eval_examples=AtMost())
         assert (len(both.train), len(both.evaluation)) == (count, apart)
+
+
+ODD_TEXTS = [
+    "",
+    " ",
+    'a "b" \\ c',
+    "tab\tnew\nline\r",
+    "\x00\x1c\x1f\x7f",
+    "é e\u0301 \u2028 \U0001f600",
+    "a  b \x0b c\xa0d",
+]
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS)
+def test_a_plain_example_is_written_and_known_as_an_encoder_and_its_words_have_it(text: str) -> None:
+    example = Example(prompt=text, completion=f"{text}.", cluster=text, origin=text)
+    content = {"cluster": text, "completion": f"{text}.", "messages": [], "prompt": text}
+    written = json.dumps(content, ensure_ascii=False, separators=(",", ":"))
+    assert line_of(example) == f"{written}\t{json.dumps(text, ensure_ascii=False)}\n".encode()
+    assert example_of(line_of(example)) == example
+    words = "\0".join(" ".join(unicodedata.normalize("NFC", part).split()) for part in (text, f"{text}."))
+    assert identity(example) == hashlib.sha256(words.encode()).digest()

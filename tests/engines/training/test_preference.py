@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib.util
 import itertools
+import threading
 from dataclasses import replace
 from pathlib import Path
 
@@ -268,3 +269,39 @@ def test_losses_figures_and_adapters_are_those_of_trl(model_path, tmp_path, loss
         assert figures.metrics[REWARD_MARGIN] == pytest.approx(told["eval_rewards/margins"], rel=1e-4)
     for name, value in ours.items():
         assert (value - ended.adapter[name]).norm() <= 10 * WITHIN * value.norm()
+
+
+class Named(list):
+    """Tokenised answers with the name of their table."""
+
+    name = "pairs"
+
+
+def test_two_workers_that_need_the_same_reference_at_once_compute_it_once(
+    base, model_path, tmp_path, monkeypatch
+):
+    """The second waits for the first one's folder, and reads its numbers."""
+    monkeypatch.setattr("bios_sweep.engines.training.kept.kept_root", lambda kind: tmp_path)
+    table = Named(tokenize_pairs(preferring(4, 0), load_tokenizer(model_path), 64))
+    together, second, passes, found = threading.Barrier(2), threading.Event(), [], []
+
+    def watched(*args):
+        passes.append(args)
+        second.wait(0.2)  # long enough for the other to come, were it let in
+        return evaluate(*args)
+
+    monkeypatch.setattr(reference, "evaluate", watched)
+
+    def work():
+        together.wait()
+        found.append(np.array(reference.reference_nats(base, table, 4, {"model": "m"})))
+
+    workers = [threading.Thread(target=work) for _ in range(2)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join()
+    assert len(passes) == 1
+    assert np.array_equal(*found)
+    assert np.array_equal(found[0], evaluate(base, evaluation_set(list(table), 4, CPU)).nats)
+    assert [path.suffix for path in tmp_path.iterdir()].count("") == 1

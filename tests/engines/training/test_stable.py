@@ -65,3 +65,26 @@ def test_a_shorter_arm_begins_where_the_longest_left_its_part_to_the_bit(options
     again = run(LoraEngine(shared), short, tmp_path / "c")  # what was left is taken once
     assert SHARED_STEPS not in again.provenance
     assert outcome(again, tmp_path / "c") == outcome(alone["b"], tmp_path / "b")
+
+
+def test_nothing_stays_for_an_arm_that_has_ended(options, tmp_path, monkeypatch):
+    """Neither where it came too early and trained itself, nor where a longer arm is trained after it."""
+    monkeypatch.setattr("bios_sweep.engines.training.stable.kept_root", lambda kind: tmp_path / "kept")
+    (tmp_path / "kept").mkdir()
+    long, short = (spec(schedule="wsd", max_steps=steps) for steps in (6, 4))
+    ends = [ends_of(one.settings) for one in (long, short)]
+
+    def left():
+        return sorted(path.name for path in (tmp_path / "kept").glob("*/*"))
+
+    sharing = {**options, "stable": {"ends": ends, "scenario": "s"}}
+    run(LoraEngine(sharing), long, tmp_path / "a")
+    assert left() == ["4 steps, decay 0.2"]
+    run(LoraEngine(sharing), short, tmp_path / "b")
+    assert left() == []
+    finished = {**sharing["stable"], "finished": [[short.seed, ends_of(short.settings)]]}
+    run(LoraEngine({**sharing, "stable": finished}), long, tmp_path / "c")
+    assert left() == []
+    another = {**sharing["stable"], "finished": [[short.seed + 1, ends_of(short.settings)]]}
+    run(LoraEngine({**sharing, "stable": another}), long, tmp_path / "d")
+    assert left() == ["4 steps, decay 0.2"]

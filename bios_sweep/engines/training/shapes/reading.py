@@ -20,6 +20,7 @@ from bios_sweep.engines.training.shapes.values import as_text, refuse_forbidden_
 from bios_sweep.engines.training.split import own_cluster
 from bios_sweep.errors import DataError
 
+MOST_NAMES = 1000  # ways to name the columns that are remembered; chosen: most files have one
 NAMED_BAD = 5  # places of skipped records that are told
 
 Check = Callable[[Example], None]
@@ -49,6 +50,7 @@ class Reader:
         """check: refuses an example that can be read and not trained on, with a `DataError`."""
         self._asked, self._check, self._first = asked, check, ""
         self.found = Found(recognised=asked.shape is None)
+        self._all_read: set[tuple[str, ...]] = set()  # names of shapes and of the columns of whole records
 
     def __call__(self, records: Iterable[Record]) -> Iterator[Example]:
         """Every record as an example, one by one, in their order.
@@ -114,15 +116,10 @@ class Reader:
     def _example(self, record: Record, shape: Shape | None) -> Example:
         row, place = self._row(record), record.place
         chosen = shape or self._own(row, place)
-        if self._asked.shape is None and not chosen.recognises(row):
+        if _names_of(record, chosen) not in self._all_read:
+            self._check_names(row, record, chosen)
+        elif self._asked.shape is None and not chosen.fits(row):
             self._refuse_other(row, place, chosen)
-        own = (*chosen.keys, *chosen.more, CLUSTER, self._asked.cluster)
-        refuse_untrained_keys(row, own, place, stated=self._asked.stated)
-        self.found.passed_over.update((key, True) for key in row if key not in own)
-        self.found.passed_over.update((key, True) for key in self._hidden(record.row))
-        missing = [key for key in chosen.keys if key not in row]
-        if missing:
-            raise self._lacks(missing[0], row, place, chosen)
         example = chosen.read(row, place)
         if not example.completion.strip():
             raise DataError(f"{place}: the completion is empty; there is nothing to learn, remove the line")
@@ -130,6 +127,25 @@ class Reader:
         if self._check is not None:
             self._check(example)
         return example
+
+    def _check_names(self, row: Row, record: Record, shape: Shape) -> None:
+        """Refuse a record of other names, or with one that must not be passed over.
+
+        Where a shape reads all of a record's columns, there is nothing more to say of records that have the
+        same ones.
+        """
+        place = record.place
+        if self._asked.shape is None and not shape.recognises(row):
+            self._refuse_other(row, place, shape)
+        own = (*shape.keys, *shape.more, CLUSTER, self._asked.cluster)
+        refuse_untrained_keys(row, own, place, stated=self._asked.stated)
+        unread = [*(key for key in row if key not in own), *self._hidden(record.row)]
+        self.found.passed_over.update(dict.fromkeys(unread, True))
+        missing = [key for key in shape.keys if key not in row]
+        if missing:
+            raise self._lacks(missing[0], row, place, shape)
+        if not unread and len(self._all_read) < MOST_NAMES:
+            self._all_read.add(_names_of(record, shape))
 
     def _hidden(self, row: Any) -> list[str]:
         """Columns of the file in whose place `data.columns` puts others."""
@@ -186,6 +202,10 @@ class Reader:
                 f"{found.bad[0]} (data.on_bad=skip: {found.skipped} of {found.records} records cannot be "
                 f"used, more than data.max_bad={most:g} allows; mend them, or allow more)"
             )
+
+
+def _names_of(record: Record, shape: Shape) -> tuple[str, ...]:
+    return (shape.name, *(record.row if isinstance(record.row, dict) else ()))
 
 
 def renamed(row: Mapping[str, Any], columns: Mapping[str, str], place: str) -> Row:

@@ -6,6 +6,7 @@ import json
 import math
 from typing import Any
 
+from bios_sweep.containers.record import BYTES
 from bios_sweep.engines.training.shapes.shape import Row
 from bios_sweep.errors import DataError
 
@@ -30,6 +31,8 @@ def as_text(value: Any, place: str, where: str) -> str:
     Raises:
         DataError: it is no text, or half a character.
     """
+    if isinstance(value, dict) and BYTES in value:
+        raise DataError(f"{place}: {where} holds bytes, and only text is trained here; write it as text")
     if not isinstance(value, str):
         kind = KINDS.get(type(value).__name__, type(value).__name__)
         number = isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
@@ -67,9 +70,10 @@ def refuse_forbidden_keys(row: Row, place: str) -> None:
     while left:
         value = left.pop()
         if isinstance(value, dict):
-            forbidden = [key for key in value if FORBIDDEN_KEY in key]
-            if forbidden:
-                raise DataError(f"{place}: the key {forbidden[0]!r} is not allowed in data; remove it")
-            left.extend(value.values())
+            for key, inner in value.items():
+                if FORBIDDEN_KEY in key:
+                    raise DataError(f"{place}: the key {key!r} is not allowed in data; remove it")
+                if isinstance(inner, dict | list):
+                    left.append(inner)
         elif isinstance(value, list):
             left.extend(value)

@@ -1,0 +1,62 @@
+"""A composed configuration as Hydra's own switches show it: `--cfg job|hydra|all` and `--info`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from hydra import compose
+from hydra.core.global_hydra import GlobalHydra
+from hydra.types import RunMode
+from omegaconf import OmegaConf
+
+from bios_sweep.config.compose import COMMAND_LINE, ROOT, Config, hydra
+from bios_sweep.secrecy import masked
+
+JOB, HYDRA, ALL = "job", "hydra", "all"
+VIEWS = (JOB, HYDRA, ALL)
+
+
+def as_yaml(config: Config, view: str) -> str:
+    """The values that a command would use, Hydra's own, or both; secrets masked.
+
+    Under `job` stand the values after what a path chooses and what is filled in, not what the files say.
+    """
+    parts = [_hydra_yaml(config.composed_of)] if view in (HYDRA, ALL) else []
+    if view in (JOB, ALL):
+        parts.append(OmegaConf.to_yaml(OmegaConf.create(dict(config.values))))
+    return masked("".join(parts))
+
+
+def _hydra_yaml(words: Sequence[str]) -> str:
+    with hydra():
+        own = compose(ROOT, overrides=list(words), return_hydra_config=True)["hydra"]
+    return OmegaConf.to_yaml(OmegaConf.create({"hydra": OmegaConf.to_container(own, resolve=False)}))
+
+
+def info_lines(config: Config) -> Iterator[str]:
+    """Where files were looked for, which member each group has and by whom, and what was read in turn."""
+    with hydra():
+        loader = GlobalHydra.instance().config_loader()
+        words = list(config.composed_of)
+        listed = loader.compute_defaults_list(ROOT, words, RunMode.RUN)
+        sources = compose(ROOT, overrides=words, return_hydra_config=True).hydra.runtime.config_sources
+    yield "searched, in this order:"
+    for source in sources:
+        if source.schema == "file":
+            yield f"  {source.path}"
+    yield "chosen:"
+    for group, how in listed.overrides.override_metadata.items():
+        if group in config.members:
+            who = COMMAND_LINE if how.external_override else how.containing_config_path
+            yield f"  {group}={config.members[group]}  ({who})"
+    yield f"chosen by {ROOT}.yaml:"
+    for group, member in config.members.items():
+        if not group.startswith("hydra/") and group not in listed.overrides.override_metadata and member:
+            yield f"  {group}={member}"
+    yield "read, the later over the earlier:"
+    for one in listed.defaults:
+        if one.config_path and not one.config_path.startswith("hydra"):
+            yield f"  {one.config_path}" + (f" at {one.package}" if one.package else "")
+    yield "notes:" if config.notes else "notes: none"
+    for note in config.notes:
+        yield f"  {masked(note)}"

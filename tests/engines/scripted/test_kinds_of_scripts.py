@@ -147,7 +147,7 @@ dist.destroy_process_group()
 """
 ACCELERATED = DISTRIBUTED.replace(
     'dist.init_process_group("gloo")',
-    "from accelerate import Accelerator\\naccelerator = Accelerator(cpu=True)",
+    "from accelerate import Accelerator\naccelerator = Accelerator(cpu=True)",
 ).replace("    print(", "    accelerator.print(")
 LIGHTNING = """
 import math, sys, torch, lightning

@@ -150,16 +150,17 @@ ACCELERATED = DISTRIBUTED.replace(
     "from accelerate import Accelerator\naccelerator = Accelerator(cpu=True)",
 ).replace("    print(", "    accelerator.print(")
 LIGHTNING = """
-import math, sys, torch, lightning
+import math, random, sys, torch, lightning
 from lightning.pytorch.loggers import CSVLogger
 lr, seed, out = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 lightning.seed_everything(seed, verbose=False)
+noise = random.Random(seed).gauss(0, 0.002)
 class Line(lightning.LightningModule):
     def __init__(self):
         super().__init__()
         self.weight = torch.nn.Parameter(torch.randn(4))
     def loss(self):
-        return ((self.weight - 1) ** 2).sum() + 0.1 * math.log10(lr / 2e-4) ** 2 + 1
+        return ((self.weight - 1) ** 2).sum() + 0.1 * math.log10(lr / 2e-4) ** 2 + 1 + noise
     def training_step(self, batch, at):
         return self.loss()
     def validation_step(self, batch, at):

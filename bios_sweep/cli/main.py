@@ -143,5 +143,6 @@ def _require_extra(verb: str) -> None:
 def _fail(error: Exception, code: int, *, debug: bool) -> int:
     if debug:
         print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-    print(f"bios-sweep: {masked(str(error))}", file=sys.stderr)
+    sentence = masked(str(error)).replace("\n", "\\n")  # of a name: a sentence is one line
+    print(f"bios-sweep: {sentence}", file=sys.stderr)
     return code

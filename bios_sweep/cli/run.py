@@ -16,6 +16,7 @@ from bios_sweep.driver.session import Outcome, run_sweep
 from bios_sweep.jsonable import to_json
 from bios_sweep.ports import PreflightLine
 from bios_sweep.report.content.lines import tuned_line
+from bios_sweep.report.content.wording import pasted
 from bios_sweep.report.text.listener import ConsoleListener
 from bios_sweep.report.text.terminal import print_verdicts
 
@@ -57,7 +58,7 @@ def _print_json(outcome: Outcome) -> None:
 def _print(outcome: Outcome, console: Console) -> None:
     print_verdicts(outcome.summary, console, outcome.sweep.workspace.trials)
     served = tuned_line(outcome.summary, outcome.sweep.folder / FILE_NAME)
-    report = f"report: {_file(outcome, REPORT)}" if outcome.summary.final else None
+    report = f"report: {pasted(_file(outcome, REPORT) or '')}" if outcome.summary.final else None
     for text in filter(None, (served, report, _link(outcome))):
         console.print(text, markup=False, soft_wrap=True)
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 from dataclasses import dataclass
 
 from bios_sweep.checks import at_least_zero, truth
@@ -13,6 +12,7 @@ from bios_sweep.mirror.mlflow.web import sign_in
 from bios_sweep.mirror.trackers import tracker_of
 from bios_sweep.ports import Recorder, Tracker
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.report.content.wording import shell_word
 from bios_sweep.secrecy import masked
 from bios_sweep.study.plan import Plan
 
@@ -84,7 +84,7 @@ def tracking_of(config: Config, workspace: Workspace) -> Tracking:
     return Tracking(
         tracker=tracker_of(uri, workspace) if values["enabled"] else None,
         flush_seconds=float(seconds),
-        options="".join(f" {shlex.quote(place)}" for place in _places(config, uri)),
+        options="".join(f" {shell_word(place)}" for place in _places(config, uri)),
     )
 
 

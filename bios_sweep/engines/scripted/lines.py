@@ -23,7 +23,7 @@ from bios_sweep.engines.scripted.in_text import (
     number_in,
     readable,
 )
-from bios_sweep.engines.scripted.looking_back import Headings, looks_back, of_settings
+from bios_sweep.engines.scripted.looking_back import Counts, Headings, looks_back, of_settings
 from bios_sweep.engines.scripted.readings import NAMED_NUMBERS, Reading, named, reading_of_values
 from bios_sweep.engines.scripted.spread import Spread
 from bios_sweep.engines.scripted.tracebacks import COLOUR, plain
@@ -114,6 +114,7 @@ class LineReader:
         self.unread: str | None = ""  # what the pattern found last that is no number
         self._spread = {error: Spread() for error in (False, True)}
         self._headings = {error: Headings() for error in (False, True)}
+        self._counts = Counts()
         self._text_has_it = False  # so that an object laid out behind it is one of its lines
         self._names = {name: finder(name) for name in (metric, *watched)}
 
@@ -144,7 +145,7 @@ class LineReader:
         if of_settings(opened):
             return None
         said = _of_object(text.strip()) or self._of_text(text)
-        if said and (below or looks_back(opened)):
+        if said and (below or looks_back(opened) or self._counts.goes_back(text)):
             return replace(said, kind=Kind.LOOKING_BACK)
         self._text_has_it |= said is not None and said.kind is Kind.TEXT
         return said

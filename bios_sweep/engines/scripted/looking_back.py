@@ -14,9 +14,12 @@ RESTORED = re.compile(
     r"(?<!\bdata )\b(?:(?:re)?load(?:ed|ing)|reload|restor(?:ed?|ing)|resum(?:ed?|ing))\b", re.IGNORECASE
 )
 COUNT = r"(?:epoch|step|iter(?:ation)?)s?[\s=:#@\[(]*\d+(?:\.\d+)?"
+COUNTED = re.compile(r"\b(epoch|step|iter(?:ation)?)s?[\s=:#@\[(]*(\d+(?:\.\d+)?)", re.IGNORECASE)
 # `epoch 5 [best] ...`, behind a time and a level, is that epoch's own line.
 OWN_COUNT = re.compile(
-    rf"[^A-Za-z]*(?:(?:debug|info|warning)\b[^A-Za-z]*)?(?:global[\s_])?{COUNT}(?:\s*/\s*\d+)?[\s\])]*[\[(<*]*\s*",
+    rf"[^A-Za-z]*(?:(?:debug|info|warning)\b[^A-Za-z]*)?"
+    rf"(?:(?:global[\s_])?{COUNT}(?:\s*/\s*\d+)?[\s,|:]*(?=[A-Za-z]))*"
+    rf"(?:global[\s_])?{COUNT}(?:\s*/\s*\d+)?[\s\])]*[\[(<*]*\s*",
     re.IGNORECASE,
 )
 # Before `best`, what makes it another line's: `new best`, `no improvement over best`, `not the best`.
@@ -47,6 +50,27 @@ def _heads(best: re.Match[str]) -> bool:
         return False
     between = re.sub(rf"\b{COUNT}", "", behind, flags=re.IGNORECASE)
     return HEADING.match(between) is not None or re.search(r"(?<![\w])[-+.]?\d", between) is None
+
+
+class Counts:
+    """How far a script said it was, by what it counts in: an epoch that comes again is a summary's."""
+
+    def __init__(self) -> None:
+        self._reached: dict[str, float] = {}
+
+    def goes_back(self, text: str) -> bool:
+        """Whether a line with the metric tells of the best at an earlier count: `Epoch 1 (best): loss=2.0`.
+
+        Each line with the metric must come by. Counts that begin anew, as with folds, name no best.
+        """
+        if len(text) > LONGEST:
+            return False
+        found = {match[1].casefold(): float(match[2]) for match in COUNTED.finditer(text)}
+        ahead = [count - self._reached[name] for name, count in found.items() if name in self._reached]
+        if ahead and min(ahead) < 0 and max(ahead) <= 0 and BEST.search(text):
+            return True
+        self._reached |= found
+        return False
 
 
 def of_settings(before: str) -> bool:

@@ -11,7 +11,17 @@ from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.statement import Verdict, question_titles
 from bios_sweep.procedure.served import NOT_SERVED, UNFINISHED
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary
-from bios_sweep.report.content.wording import bounded, clean, ended_as, interval, number, plural, times, told
+from bios_sweep.report.content.wording import (
+    bounded,
+    clean,
+    ended_as,
+    interval,
+    number,
+    pasted,
+    plural,
+    times,
+    told,
+)
 from bios_sweep.units import common_unit
 from bios_sweep.vocabulary import Status, Word
 
@@ -94,7 +104,7 @@ def tuned_line(summary: Summary, file: Path) -> str:
     if not file.is_file():
         return f"tuned defaults: none, {file} is gone; the same command writes it again"
     if summary.served or any(summary.profiles.values()):
-        return f"tuned defaults: {file}"
+        return f"tuned defaults: {pasted(str(file))}"
     settled = any(verdict.withheld is not None for verdict in summary.verdicts)
     why = (
         "no value: what was settled is served to nobody"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import shlex
 from collections.abc import Callable, Mapping
 from decimal import Decimal
 from typing import Any, TypeAlias
@@ -20,6 +21,28 @@ Write: TypeAlias = Callable[[float | None], str]
 def clean(text: Any) -> str:
     """A user's text on one line, without control characters: a name must not move anyone's cursor."""
     return "".join(char if char.isprintable() else " " for char in str(text))
+
+
+def pasted(text: str) -> str:
+    """A command, or a path, on one line that a shell reads back, whatever is in a name."""
+    if text.isprintable():
+        return text
+    words = shlex.split(text) if text.startswith("bios-sweep ") else [text]
+    return " ".join(map(shell_word, words))
+
+
+def shell_word(word: str) -> str:
+    """A word that a shell reads back to the letter, on one line.
+
+    Only bash and zsh read `$'...'`, and no shell has another way to write a line end on one line.
+    """
+    return shlex.quote(word) if word.isprintable() else f"$'{''.join(map(_escaped, word))}'"
+
+
+def _escaped(char: str) -> str:
+    if char.isprintable():
+        return f"\\{char}" if char in "\\'" else char
+    return "\\n" if char == "\n" else "".join(f"\\x{byte:02x}" for byte in char.encode())
 
 
 def number(value: Any) -> str:

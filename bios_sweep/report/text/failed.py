@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bios_sweep.records.trial_logs import logs_in
 from bios_sweep.report.content.summary import Counts
-from bios_sweep.report.content.wording import clean, plural
+from bios_sweep.report.content.wording import clean, pasted, plural
 from bios_sweep.study.trials import TrialResult
 
 HOME = "bios_runs"  # the workspace where none is named
@@ -19,7 +19,7 @@ def logs_command(trials_dir: Path, key: str) -> str:
         return ""
     root = trials_dir.parent
     where = "" if root == Path.cwd() / HOME else f" workspace={shlex.quote(str(root))}"
-    return f"bios-sweep logs {key}{where}"
+    return pasted(f"bios-sweep logs {key}{where}")
 
 
 def broken_line(failure: TrialResult, counts: Counts, trials_dir: Path) -> str:

@@ -11,7 +11,7 @@ from bios_sweep.report.content.answers import SuggestionSummary
 from bios_sweep.report.content.lines import counts_line, titled
 from bios_sweep.report.content.plan_summary import PlanSummary
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import clean, duration, plural
+from bios_sweep.report.content.wording import clean, duration, pasted, plural
 
 LINES = 10
 COLUMNS = 110  # chosen: a line of a notebook
@@ -74,6 +74,6 @@ def suggestion_lines(answer: SuggestionSummary) -> list[str]:
         *lines,
         f"{trials}; up to {more} more to confirm a candidate" if more > 0 else trials,
         f"written: {clean(study.file)}",
-        f"run it: {clean(study.command)}",
+        f"run it: {pasted(study.command)}",
         "or: bios-sweep run --next",
     ]

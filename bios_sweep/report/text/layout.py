@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from bios_sweep.report.content.wording import clean
+from bios_sweep.report.content.wording import clean, pasted
 
 HEAD = "bold"
 QUIET = "dim"
@@ -61,4 +61,4 @@ def copyable(console: Console, label: str, text: str) -> None:
     """A command or path on one line however narrow the console is."""
     if not label.startswith(" "):
         console.print()
-    console.print(Text(label + clean(text)), soft_wrap=True)
+    console.print(Text(label + pasted(text)), soft_wrap=True)

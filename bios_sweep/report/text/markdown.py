@@ -11,7 +11,7 @@ from bios_sweep.report.content import lines
 from bios_sweep.report.content.advice import advice, next_line
 from bios_sweep.report.content.sections import Section, sections
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import clean, number
+from bios_sweep.report.content.wording import clean, number, pasted
 from bios_sweep.study.design import Origin
 from bios_sweep.units import headed
 
@@ -37,7 +37,7 @@ def to_markdown(summary: Summary) -> str:
         _list("Failed or diverged", lines.failure_lines(summary.failures)),
         _list("To bear in mind", [*summary.caveats, *summary.notes]),
         _baseline_table(summary),
-        f"Again:\n\n    {clean(summary.command)}",  # an indented block: nothing in it is read as Markdown
+        f"Again:\n\n    {pasted(summary.command)}",  # an indented block: nothing in it is read as Markdown
     ]
     return "\n\n".join(block for block in blocks if block) + "\n"
 
@@ -93,7 +93,7 @@ def _verdict(name: str, verdict: Verdict) -> str:
     evidence = escape("; ".join(lines.evidence(verdict)))
     told = f"- **{escape(name)}: {escape(verdict.verdict)}.** {escape(step)} {evidence}"
     command = verdict.now.step.command if verdict.now and verdict.now.step else ""
-    return f"{told}\n\n      {clean(command)}\n" if command else told
+    return f"{told}\n\n      {pasted(command)}\n" if command else told
 
 
 def _section(section: Section) -> str:

@@ -30,6 +30,7 @@ def with_preferences(values: Mapping[str, Any]) -> tuple[Mapping[str, Any], tupl
                 f"sweeps.factors.{name}: losses of two objectives are not of one kind; make a study of each, "
                 "and compare by a score of answers, data.score"
             )
+    _refuse_objectives(values.get("sweeps") or {})
     asked = [name for name in OF_THE_LOSS if name in varied]
     if not asked or method.scripted:
         return values, ()
@@ -82,3 +83,16 @@ def _varied(sweep: Mapping[str, Any]) -> set[str]:
     ]
     moderators = (str(key).rpartition(".")[2] for key in cross)
     return {*map(str, factors), *map(str, tuned), *map(str, inside), *moderators}
+
+
+def _refuse_objectives(sweep: Mapping[str, Any]) -> None:
+    """Refuse `dpo` among the levels of `method`, which are of what is trained."""
+    factors = sweep.get("factors")
+    factor = factors.get("method") if isinstance(factors, Mapping) else None
+    levels = factor.get("values") if isinstance(factor, Mapping) else None
+    for level in levels if isinstance(levels, list) else ():
+        if level in tuple(Objective):
+            raise ConfigError(
+                f"sweeps.factors.method: {level} is an objective, and losses of two objectives are not of "
+                "one kind; make a study of each, and compare by a score of answers, data.score"
+            )

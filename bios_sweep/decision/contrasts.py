@@ -102,6 +102,10 @@ class Contrasts:
             width = error * student(self.alpha / (arms * (arms - 1)), nu)  # both ends of every pair
         return replace(plain, lower=plain.gain - width, upper=plain.gain + width)
 
+    def pooled(self, family: Collection[str]) -> bool:
+        """Whether the noise of a family is alike, so that `among` is Tukey's with one error for all."""
+        return self._together(frozenset(family)) is not None
+
     def _together(self, family: frozenset[str]) -> tuple[float, int] | None:
         """Variance of a difference within a family and its degrees of freedom; None where noise differs."""
         if family not in self._families:

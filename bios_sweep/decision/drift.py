@@ -9,7 +9,6 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from bios_sweep.decision.bracket import bracket_of
 from bios_sweep.decision.contrasts import Contrasts
 from bios_sweep.decision.table import ResultTable, complete_blocks
 from bios_sweep.vocabulary import Word
@@ -106,7 +105,6 @@ def _judged(cell: LadderCell, alpha: float) -> tuple[Place, int] | None:
         return None
     contrasts = Contrasts(blocks=blocks, alpha=alpha, tried=max(1, len(arms) - 1))
     levels = {level: cell.levels[level] for level in sorted(cell.levels)}
-    low, high = bracket_of(levels, contrasts) or (None, None)
     finite = {level: arm for level, arm in levels.items() if contrasts.has(arm)}
     if len(finite) < TWO:
         return None
@@ -115,13 +113,35 @@ def _judged(cell: LadderCell, alpha: float) -> tuple[Place, int] | None:
 
     def loss(level: float) -> float:
         others = [arm for other, arm in finite.items() if other != level]
-        bounds = [contrasts.among(arm, finite[level], finite.values(), len(levels)) for arm in others]
-        return max(0.0, *(bound.upper for bound in bounds))
+        return max(0.0, *(_most(contrasts, arm, finite[level], finite, len(levels)) for arm in others))
 
     best = max(gains, key=lambda level: gains[level])
-    losses = {level: loss(level) for level in finite}
-    place = Place(at=cell.at, low=low, high=high, best=best, losses=losses, margin=cell.margin)
+    kept = [
+        level
+        for level, arm in finite.items()
+        if level == best or _most(contrasts, arm, finite[best], finite, len(levels)) >= 0
+    ]
+    place = Place(
+        at=cell.at,
+        low=max((level for level in levels if level < min(kept)), default=None),
+        high=min((level for level in levels if level > max(kept)), default=None),
+        best=best,
+        losses={level: loss(level) for level in finite},
+        margin=cell.margin,
+    )
     return place, len(blocks.seeds)
+
+
+def _most(contrasts: Contrasts, arm: str, other: str, finite: Mapping[float, str], count: int) -> float:
+    """What an arm gains over another at most, for all pairs at once, percent.
+
+    Tukey where the noise of all is alike; else the pair's own noise, moderated by the others' (item 3), with
+    Bonferroni's correction: the ends of a ladder are noisier than its middle, and a few seeds tell a variance
+    by themselves badly.
+    """
+    if contrasts.pooled(finite.values()):
+        return contrasts.among(arm, other, finite.values(), count).upper
+    return contrasts.over(arm, other, ways=count * (count - 1)).upper
 
 
 def _flawed(table: ResultTable) -> bool:

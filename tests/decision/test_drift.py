@@ -19,15 +19,19 @@ RATES = tuple(2.0**power for power in range(-4, 4))
 FEW, MANY = 20, int(os.environ.get("BIOS_SWEEP_SIMULATIONS", "2000"))
 
 
-def cell(at, best, random, *, curve=0.5, sigma=0.1, seeds=3, diverged=(), margin=1.0):
-    """A ladder whose loss is a parabola of `curve` percent per squared doubling from `best`."""
+def cell(at, best, random, *, curve=0.5, sigma=0.1, seeds=3, diverged=(), margin=1.0, uneven=1.0):
+    """A ladder whose loss is a parabola of `curve` percent per squared doubling from `best`.
+
+    uneven: how many times as noisy the two largest rates are.
+    """
     arms = {rate: f"x{rate:g}" for rate in sorted(RATES, key=lambda rate: rate != 1.0)}
     shared = random.normal(0, 1.0, seeds)
     outcomes = {}
     for rate, arm in arms.items():
         loss = curve * math.log2(rate / best) ** 2
+        noise = sigma * (uneven if rate >= RATES[-2] else 1.0)
         for seed in range(seeds):
-            value = 2.0 * (1 + (loss + shared[seed] + random.normal(0, sigma)) / 100)
+            value = 2.0 * (1 + (loss + shared[seed] + random.normal(0, noise)) / 100)
             status = Status.DIVERGED if rate in diverged else Status.COMPLETED
             outcomes[arm, seed] = Outcome(status=status, value=value)
     table = ResultTable(
@@ -132,11 +136,13 @@ def test_by_best_means_alone_a_best_rate_that_stays_would_move():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("sigma", [0.1, 0.3, 0.5, 1.0])
+@pytest.mark.parametrize("uneven", [1.0, 4.0])
+@pytest.mark.parametrize("sigma", [0.1, 0.3, 1.0])
 @pytest.mark.parametrize("slope", [0.0, 0.15, 0.5, 1.0])
-def test_the_rates_of_error_hold(slope, sigma):
-    moved, missed, confirmed = wrong(MANY, slope, sigma=sigma)
-    print(f"slope {slope}, noise {sigma} %: moves {moved:.3f}, missed {missed:.3f}, confirm {confirmed:.3f}")
+def test_the_rates_of_error_hold(slope, sigma, uneven):
+    moved, missed, confirmed = wrong(MANY, slope, sigma=sigma, uneven=uneven)
+    rates = f"moves {moved:.3f}, missed {missed:.3f}, confirm {confirmed:.3f}"
+    print(f"slope {slope}, noise {sigma} % (x{uneven:g}): {rates}")
     assert missed <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / MANY)
     if slope == 0.0:
         assert moved <= 0.05 + 3 * math.sqrt(0.05 * 0.95 / MANY)

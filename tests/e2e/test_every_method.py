@@ -27,7 +27,7 @@ SMALL = (
     "decision.undecidable=run",
 )  # fmt: skip
 RATES = ("sweeps=learning_rate", "sweeps.factors.learning_rate.multiply=[0.5,2]")
-STABLE = ("sweeps=duration", "sweeps.factors.max_steps.values=[4,8]", "method.schedule=wsd")
+STABLE = ("sweeps=duration", "sweeps.factors.max_steps.multiply=[0.5,2]", "method.schedule=wsd")
 METHODS = {
     "lora": RATES,
     "dora": (*RATES, "method=dora"),

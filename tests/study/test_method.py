@@ -119,6 +119,7 @@ def test_a_group_of_an_earlier_version_says_a_name_alone(tmp_path):
             "mine.jsonl:1: is written as prompt_completion, which has no answer to prefer",
         ),
         (("method=dpo", "+sweeps.factors.objective.values=[sft]"), "losses of two objectives are not of one"),
+        (("+sweeps.factors.method.values=[dpo]",), "factors.method: dpo is an objective, and losses of two"),
         ((*BETA, "+method.metric=eval_loss"), "eval_loss has one beta and prefers arms"),
         (
             ("method=dpo", "method.dpo_eval_beta=0"),

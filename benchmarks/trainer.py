@@ -74,7 +74,7 @@ class Task:
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """A line of the table. seconds: of one optimizer step, median of the repeats.
+    """A line of the table. seconds: of one optimizer step, median of the repeats that were counted.
 
     peak_mib: of what torch allocated on a GPU; on a CPU of what the process held, libraries and all. None
     where the system does not tell.
@@ -90,6 +90,7 @@ class Row:
     peak_mib: float | None
     loss_first: float
     loss_last: float
+    repeats: int
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -266,7 +267,9 @@ def trainers() -> dict[str, Callable[[Task, str, Sequence[TokenizedExample]], Tu
 def measure(
     task: Task, prompts: Sequence[float], dtypes: Sequence[str], until: float, width: int | None = None
 ) -> Iterator[list[Row]]:
-    """The rows of each setting, as far as there is time (of `time.monotonic`); one that began is finished.
+    """The rows of all settings so far, after every repeat, as far as there is time (of `time.monotonic`).
+
+    A repeat that began is finished; the first counted one of the first setting is always made.
 
     Raises:
         AssertionError: a trainer did not learn.
@@ -275,23 +278,39 @@ def measure(
     model = load_base(task.model, FLOAT32, torch.device("cpu")).model
     parameters = sum(value.numel() for value in model.parameters())
     del model
-    begun = False
+    done: list[Row] = []
     for dtype in dtypes:
         rate = matrix_rate(task, dtype, width)
         for prompt in prompts:
-            if begun and time.monotonic() > until:
+            if done and time.monotonic() > until:
                 print(f"no time left for {dtype} with a prompt of {prompt:.0%}", file=sys.stderr)
                 continue
-            begun = True
-            examples, turns = examples_of(task, prompt, config.vocab_size), {name: [] for name in trainers()}
-            for repeat in range(task.repeats + 1):
-                for name, train in trainers().items():
-                    forget_peak(task)
-                    turn = train(task, dtype, examples)
-                    assert turn.losses[1] < turn.losses[0], f"{name} did not learn: {turn.losses}"
-                    if repeat:
-                        turns[name].append(turn)
-            yield [summed(task, prompt, dtype, name, some, parameters, rate) for name, some in turns.items()]
+            now: list[Row] = []
+            for turns in repeated(task, dtype, examples_of(task, prompt, config.vocab_size), until):
+                now = [
+                    summed(task, prompt, dtype, name, some, parameters, rate) for name, some in turns.items()
+                ]
+                yield [*done, *now]
+            done += now
+
+
+def repeated(
+    task: Task, dtype: str, examples: Sequence[TokenizedExample], until: float
+) -> Iterator[dict[str, list[Turn]]]:
+    """Every trainer's turns so far, after each repeat; the first, which warms up, is not among them."""
+    turns: dict[str, list[Turn]] = {name: [] for name in trainers()}
+    for repeat in range(task.repeats + 1):
+        if repeat > 1 and time.monotonic() > until:
+            print(f"no time left for repeat {repeat} in {dtype}", file=sys.stderr)
+            return
+        for name, train in trainers().items():
+            forget_peak(task)
+            turn = train(task, dtype, examples)
+            assert turn.losses[1] < turn.losses[0], f"{name} did not learn: {turn.losses}"
+            if repeat:
+                turns[name].append(turn)
+        if repeat:
+            yield turns
 
 
 def summed(
@@ -310,6 +329,7 @@ def summed(
         peak_mib=None if turns[0].peak is None else max(turn.peak or 0.0 for turn in turns),
         loss_first=turns[-1].losses[0],
         loss_last=turns[-1].losses[1],
+        repeats=len(turns),
     )
 
 
@@ -317,14 +337,15 @@ def table(rows: Sequence[Row]) -> str:
     """For people: a line per trainer, with how many times ours is faster."""
     mine = {(row.prompt, row.dtype): row.seconds for row in rows if row.trainer == OURS}
     lines = [
-        "prompt  format    trainer               tokens/s  spread  of matrix rate  peak MiB  theirs/ours"
+        "prompt  format    trainer               tokens/s  spread  of matrix rate  peak MiB  theirs/ours  "
+        "repeats"
     ]
     for row in rows:
         peak = "-" if row.peak_mib is None else f"{row.peak_mib:.0f}"
         lines.append(
             f"{row.prompt:5.0%}   {row.dtype:9} {row.trainer:21} {row.tokens_per_second:8.0f}  "
             f"{row.spread:6.1%}  {row.matrix_share:14.1%}  {peak:>8}  "
-            f"{row.seconds / mine[row.prompt, row.dtype]:10.2f}"
+            f"{row.seconds / mine[row.prompt, row.dtype]:11.2f}  {row.repeats:7}"
         )
     return "\n".join(lines)
 
@@ -338,10 +359,9 @@ def write_csv(rows: Sequence[Row], path: Path) -> None:
 
 def read(line: Mapping[str, str]) -> Row:
     """Back from a line of the file."""
-    words = {"dtype", "trainer"}
-    return Row(
-        **{name: value if name in words else float(value) if value else None for name, value in line.items()}  # type: ignore[arg-type]
-    )
+    kinds: dict[str, Callable[[str], Any]] = {"dtype": str, "trainer": str, "repeats": int}
+    given = {name: kinds.get(name, float)(value) if value else None for name, value in line.items()}
+    return Row(**given)  # type: ignore[arg-type]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -363,7 +383,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.add_argument(f"--{name}", type=int, default=default)
     parser.add_argument("--prompts", type=float, nargs="+", default=SHARES)
     parser.add_argument("--dtypes", nargs="+", choices=(FLOAT32, BFLOAT16), default=(FLOAT32, BFLOAT16))
-    parser.add_argument("--seconds", type=float, default=300.0, help="begin no setting after so long")
+    parser.add_argument("--seconds", type=float, default=300.0, help="begin no repeat after so long")
     parser.add_argument("--matrix", type=int, help="width of the products that give the matrix rate")
     parser.add_argument(
         "--threads", type=int, default=torch.get_num_threads(), help="of the CPU, in all trainers"
@@ -381,9 +401,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     task = Task(**{one.name: getattr(given, one.name) for one in fields(Task)})
     rows: list[Row] = []
     until = time.monotonic() + given.seconds
-    for some in measure(task, given.prompts, given.dtypes, until, given.matrix):
-        rows += some
-        if given.csv is not None:  # after each setting: what ends early leaves what it has
+    for rows in measure(task, given.prompts, given.dtypes, until, given.matrix):
+        if given.csv is not None:  # after each repeat: what ends early leaves what it has
             write_csv(rows, given.csv)
     print(table(rows))
     return 0

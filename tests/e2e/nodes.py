@@ -20,6 +20,8 @@ from types import TracebackType
 from typing import Any
 
 OBJECT_STORE_BYTES = 80_000_000
+# Ray's workers give way to all other processes (nice 15): beside other work a test would wait for minutes
+AS_EAGER = {"RAY_worker_niceness": "0"}
 
 
 def bare_environment() -> dict[str, str]:
@@ -43,7 +45,7 @@ class Nodes:
             stdout=subprocess.PIPE,
             stderr=(folder / "nodes.log").open("w"),
             text=True,
-            env=bare_environment(),
+            env={**bare_environment(), **AS_EAGER},
             start_new_session=True,
         )
         self.address = str(self._ask("head", system=dict(system or {})))

@@ -209,11 +209,26 @@ def class_of(path: Path) -> Any:
 
 
 def decoder_of(model: transformers.PreTrainedModel) -> nn.Module:
-    """The text decoder without its head; a few architectures hand out the whole language model."""
+    """The text decoder without its head; a few architectures hand out the whole language model.
+
+    Raises:
+        ModelError: what the head reads is not the decoder's last state.
+    """
+    if not _plain_head(model):
+        raise ModelError(f"{type(model).__name__} has more than a matrix between its decoder and its logits")
     decoder: Any = model.get_decoder()
     while decoder is model or decoder.get_output_embeddings() is not None:
         decoder = decoder.model
     return decoder  # type: ignore[no-any-return]
+
+
+def _plain_head(model: transformers.PreTrainedModel) -> bool:
+    """Whether the head stands in the language model itself, not behind layers of a prediction head (BERT)."""
+    head = model.get_output_embeddings()
+    name = next(name for name, module in model.named_modules() if module is head)
+    holder = model.get_submodule(name.rpartition(".")[0])
+    alone = isinstance(model.get_decoder(), transformers.PreTrainedModel)
+    return alone and isinstance(holder, transformers.PreTrainedModel)
 
 
 def logit_factors(config: Any) -> dict[str, Any]:

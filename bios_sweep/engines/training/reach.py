@@ -98,7 +98,7 @@ def reach_of(model: transformers.PreTrainedModel, decoder: nn.Module, *, routed:
     experts = [name for name, value in decoder.named_parameters() if count and _is_fused(value, count)]
     prefix = next(name for name, module in model.named_modules() if module is decoder)
     by_weight = [name for name in linear if experts and _read_otherwise(name, model)]
-    past = READ_PAST if model.config.model_type in STATE_SPACES and not experts else ()
+    past = READ_PAST if model.config.model_type in STATE_SPACES else ()
     left = [name for name in linear if name.rpartition(".")[2] in past]
     linear = [name for name in linear if name not in set(left)]
     return Reach(

@@ -78,13 +78,19 @@ KINDS = {
         config, "DeepseekV3Config", n_routed_experts=4, num_experts_per_tok=2, n_group=1, topk_group=1,
         moe_intermediate_size=16, first_k_dense_replace=1, n_shared_experts=1, **LATENT,
     ),
+    "nemotron_h": partial(
+        config, "NemotronHConfig", num_hidden_layers=3, ssm_state_size=8, mamba_num_heads=4, mamba_head_dim=8,
+        n_groups=1, chunk_size=8, head_dim=8, n_routed_experts=4, num_experts_per_tok=2, n_shared_experts=1,
+        moe_intermediate_size=16, moe_shared_expert_intermediate_size=16, n_group=1, topk_group=1,
+        layers_block_type=["linear_attention", "moe", "full_attention"],
+    ),
     "llava": lambda: transformers.LlavaConfig(
         text_config=config("LlamaConfig").to_dict(),
         vision_config=dict(VISION, model_type="clip_vision_model", projection_dim=16),
         image_token_index=5,
     ),
 }  # fmt: skip
-MIXTURES = ("mixtral", "gpt_oss", "phimoe", "llama4_text", "deepseek_v3")
+MIXTURES = ("mixtral", "gpt_oss", "phimoe", "llama4_text", "deepseek_v3", "nemotron_h")
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -203,7 +209,8 @@ def test_the_adapter_reaches_text_and_experts_and_leaves_routers_and_images_alon
     if kind in MIXTURES:
         adapted_weights = {module.parameter_name for name, module in layers.items() if ".experts" in name
                            if hasattr(module, "parameter_name")}  # fmt: skip
-        assert adapted_weights == {"gate_up_proj", "down_proj"}
+        into = "up_proj" if kind == "nemotron_h" else "gate_up_proj"  # whose experts have no gate
+        assert adapted_weights == {into, "down_proj"}
         assert {module.r["default"] for module in layers.values()} == {4}, "experts have the rank of all"
 
 
@@ -279,3 +286,17 @@ def test_an_unknown_architecture_is_refused_by_name_with_the_cause(tmp_path, mon
     (tmp_path / "tokenizer.json").write_text("{}")
     with pytest.raises(ModelError, match=r"strange cannot be trained here \(transformers 5\S+ has no"):
         look_at(tmp_path)
+
+
+@pytest.mark.parametrize(
+    "name, architecture",
+    [("ModernBertDecoderConfig", "ModernBertDecoderForCausalLM"), ("RobertaConfig", "RobertaForCausalLM")],
+    ids=["layers behind the decoder", "an encoder"],
+)
+def test_what_computes_its_logits_by_more_than_a_matrix_is_refused_before_a_trial(
+    name, architecture, tmp_path
+):
+    config(name, num_attention_heads=2, architectures=[architecture]).save_pretrained(tmp_path)
+    (tmp_path / "tokenizer.json").write_text("{}")
+    with pytest.raises(ModelError, match=r"more than a matrix between its decoder and its logits"):
+        probe(tmp_path)

@@ -67,3 +67,18 @@ def test_what_takes_too_long_is_asked_for_what_it_has(tmp_path):
     status, printed = on_device.run(["-c", waits + told], 3.0)
     assert status is None
     assert printed.split("\n") == ["took longer than 3 s", "so far", "and told", ""]
+
+
+def test_tests_that_are_cut_keep_what_has_ended(tmp_path, monkeypatch):
+    """Killed without grace, as on a machine that is too busy to end them well."""
+    cases = tmp_path / "test_cut.py"
+    cases.write_text(
+        "import os, signal\n"
+        "def test_first(record_property):\n    record_property('a figure', 0.5)\n"
+        "def test_second():\n    assert False\n"
+        "def test_third():\n    os.kill(os.getpid(), signal.SIGKILL)\n"
+    )
+    monkeypatch.setattr(on_device, "TESTS", (str(cases),))
+    found = on_device.tested("cpu", tmp_path, "")
+    assert (found["passed"], found["failed"], found["ok"]) == (1, ["test_second"], False)
+    assert found["figures"] == {"a figure": 0.5}

@@ -326,7 +326,7 @@ def test_processes_load_weights_onto_gpus_one_after_another(tmp_path, monkeypatc
     monkeypatch.setattr(device_module, "gettempdir", lambda: str(tmp_path))
     seen = []
 
-    def loading(path, dtype, device, attention, *, routed, four_bit):
+    def loading(path, dtype, device, attention, *, routed, four_bit, gpus):
         [lock] = tmp_path.glob("*.lock")
         seen.append(_others_get(lock))
         raise KilledError

@@ -48,18 +48,18 @@ MASKS = (
     (re.compile(r"\d{4}-\d\d-\d\d[T ]\d\d:\d\d(:\d\d(\.\d+)?)?(Z|[+-]\d\d:\d\d| UTC)?"), "[time]"),
     (re.compile(rf"(?<![\d.]){re.escape(__version__)}(?![\d.])"), "[version]"),
     (re.compile(r"bios_sweep\.[\w.]+:(?=\w+Engine)"), "[module]:"),  # where an engine lives is our own affair
-    (re.compile(r'("(?:seal|evidence_hash)": ")[^"]*'), r"\1[digest]"),  # over what is masked
-    (re.compile(r'("kind": "reported", "files": )\{[^}]*\}'), r"\1[digests]"),
-    (re.compile(r'("eval\.npz": "sha256:)[^"]*'), r"\1[digest]"),  # its last bits hang on the processor
+    (re.compile(r'("(?:seal|evidence_hash)": ?")[^"]*'), r"\1[digest]"),  # over what is masked
+    (re.compile(r'("kind": ?"reported", ?"files": ?)\{[^}]*\}'), r"\1[digests]"),
+    (re.compile(r'("eval\.npz": ?"sha256:)[^"]*'), r"\1[digest]"),  # its last bits hang on the processor
     (re.compile(r"(ended in )[\d.]+ \w+( \d+ \w+)?"), r"\1[duration]"),
     (re.compile(r"^(\[ *\d+/\d+\] .*) \([^()]*\)(, about .* left)?$", re.MULTILINE), r"\1 ([duration])"),
     (re.compile(r"^rehearsing: .*\n", re.MULTILINE), ""),  # said when it takes long
     (re.compile(r'(?<=\[host\]:)\d+|(?<="pid": )\d+'), "[pid]"),
 )
 REAL_TIMES = (  # of trials that are processes of their own, in JSON and in a table
-    (re.compile(r'("(?:wall|estimate|most)_seconds": )[\d.e-]+'), r"\1[seconds]"),
+    (re.compile(r'("(?:wall|estimate|most)_seconds": ?)[\d.e-]+'), r"\1[seconds]"),
     (re.compile(r"(,completed,[a-z]+,)[\d.]+,"), r"\1[seconds],"),
-    (re.compile(r'("(?:trial_|most_)?hours": )[\d.e-]+'), r"\1[hours]"),
+    (re.compile(r'("(?:trial_|most_)?hours": ?)[\d.e-]+'), r"\1[hours]"),
     (re.compile(r"(about )[\d.]+ \w+( \d+ \w+)?(?= of training)"), r"\1[duration]"),
 )
 SUFFIXES = (".json", ".jsonl", ".md", ".html", ".csv", ".png", ".yaml", ".sbatch", ".sh")

@@ -6,7 +6,7 @@ The one entry of the command line and of Python. It prints nothing: a `Listener`
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import util
@@ -40,11 +40,15 @@ from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.hub.cache import DATASET, MODEL
 from bios_sweep.hub.pins import keep_pins
 from bios_sweep.ports import Executor, Listener, PreflightLine
+from bios_sweep.procedure.line import as_needed, longest_first
 from bios_sweep.procedure.source import ProcedureSource
+from bios_sweep.procedure.state import State
 from bios_sweep.records.earlier import known_of, seal_timing
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.report.content.summary import Summary
+from bios_sweep.request import INLINE
+from bios_sweep.study.trials import TrialSpec
 
 LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
 
@@ -76,9 +80,13 @@ class Outcome:
 
 @dataclass(frozen=True, kw_only=True)
 class _Place:
-    """Where trials run, ready to take them. words: a line on it. devices: its GPUs, where they were asked."""
+    """Where trials run, ready to take them. words: a line on it. devices: its GPUs, where they were asked.
+
+    side_by_side: whether several may run at a time.
+    """
 
     executor: Executor
+    side_by_side: bool
     words: str
     devices: tuple[Mapping[str, Any], ...]
 
@@ -190,7 +198,12 @@ def _checked_place(
     if plan.done:
         return None
     devices = devices or _gpus_here(prepared, executor)
-    return _Place(executor=executor, words=executor.check(), devices=devices)
+    return _Place(
+        executor=executor,
+        side_by_side=request.executor != INLINE,
+        words=executor.check(),
+        devices=devices,
+    )
 
 
 def _in_memory(prepared: Prepared, devices: tuple[Mapping[str, Any], ...]) -> tuple[list[str], list[str]]:
@@ -231,9 +244,12 @@ def _drive(
     with open_journal(sweep) as journal:
         if place is not None and place.devices:
             journal.decided(sweep.plan.study.baseline.dtype, [str(gpu["name"]) for gpu in place.devices])
-        source = _source(sweep, journal, stop)
-        mirror = tracking.mirror(sweep.plan, journal.state.seq)
+        source = _source(sweep, journal, stop, longest_first if place and place.side_by_side else as_needed)
+        mirror = None
         try:
+            if place is not None:
+                _time(sweep, source, journal, place, listener)
+            mirror = tracking.mirror(sweep.plan, journal.state.seq)
             if place is not None:
                 _run(sweep, source, journal, place, listener, stop)
             summary = conclude(sweep, source, journal)
@@ -255,10 +271,12 @@ def _follow_overtaken(sweep: Sweep, tracking: Tracking) -> bool:
     return all(followed)
 
 
-def _source(sweep: Sweep, journal: Journal, stop: Stop) -> ProcedureSource:
+def _source(
+    sweep: Sweep, journal: Journal, stop: Stop, order: Callable[[State], Sequence[TrialSpec]]
+) -> ProcedureSource:
     """Knows all that earlier runs found."""
     earlier = known_of(sweep.plan, sweep.workspace)
-    source = ProcedureSource(sweep.plan, should_stop=stop.asked, known=earlier)
+    source = ProcedureSource(sweep.plan, should_stop=stop.asked, known=earlier, order=order)
     if earlier.timing is not None:
         journal.timed(earlier.timing.to_dict())
         seal_timing(sweep.plan, sweep.workspace)
@@ -266,15 +284,19 @@ def _source(sweep: Sweep, journal: Journal, stop: Stop) -> ProcedureSource:
     return source
 
 
-def _run(
-    sweep: Sweep, source: ProcedureSource, journal: Journal, place: _Place, listener: Listener, stop: Stop
-) -> None:
-    """The timing probe comes first: nothing else of ours runs yet."""
+def _time(sweep: Sweep, source: ProcedureSource, journal: Journal, place: _Place, listener: Listener) -> None:
+    """The timing probe comes first: nothing else of ours runs yet, the mirror no more than a trial."""
     arms, executor = sweep.plan.timed_arms, place.executor
     if arms and source.known.timing is None:
         listener.say(f"timing {len(arms)} arms, each alone on the device")
         take_timing(sweep, source, journal, executor)
         take_in_finished(sweep, source, journal)
+
+
+def _run(
+    sweep: Sweep, source: ProcedureSource, journal: Journal, place: _Place, listener: Listener, stop: Stop
+) -> None:
+    executor = place.executor
     with listener.watch(
         planned=len(source.state.needed),
         workers=place.words,

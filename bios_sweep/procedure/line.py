@@ -5,8 +5,36 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Collection, Sequence
 
+from bios_sweep.procedure.state import State
 from bios_sweep.study.stable import leader_of, may_share
 from bios_sweep.study.trials import TrialSpec
+
+
+def as_needed(state: State) -> Sequence[TrialSpec]:
+    """The order in which the procedure names them, seed by seed: where one trial runs after the other."""
+    return state.missing
+
+
+def longest_first(state: State) -> Sequence[TrialSpec]:
+    """The longest first, where several run at a time: begun last, it would run alone at the end.
+
+    By the cost of its arm over the default's where that is known (`State.costs`), else by its examples;
+    equals keep their order. The very first trial and its twin stay first: nothing can be compared where
+    these fail.
+    """
+    head = [trial for trial in state.missing[:2] if trial.settings == state.missing[0].settings]
+    rest = state.missing[len(head) :]
+    examples = max((_examples(trial) for trial in head), default=1)
+
+    def length(trial: TrialSpec) -> float:
+        cost = state.costs.get(trial.arm)
+        return _examples(trial) / examples if cost is None else cost.ratio
+
+    return [*head, *sorted(rest, key=length, reverse=True)]
+
+
+def _examples(trial: TrialSpec) -> int:
+    return trial.settings.max_steps * trial.settings.batch_size
 
 
 class Line:

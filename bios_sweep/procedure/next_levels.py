@@ -11,7 +11,7 @@ from bios_sweep.checks import is_number
 from bios_sweep.decision.bounds import Bound, student
 from bios_sweep.decision.finding import Finding
 from bios_sweep.decision.ladder import LARGEST, SMALLEST
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import RANGES, TrainingSettings
 from bios_sweep.study.factors import Factor
 
 POWER = 1.28  # normal quantile of 90 %: the chance that the new study decides if the gain is as it looks
@@ -66,11 +66,20 @@ def narrowed(factor: Factor, baseline: TrainingSettings, wanted: Collection[Any]
 
 
 def extended(factor: Factor, baseline: TrainingSettings, best: Any) -> Factor:
-    """The factor with one more level beyond the best one: half of the lowest or twice the highest."""
+    """The factor with one more level beyond the best one: half of the lowest or twice the highest.
+
+    Where that is more than the setting may be (a share), halfway from the highest to its end.
+    """
     default, listed = getattr(baseline, factor.name), list(_listed(factor))
     if best >= default:
-        return _with(factor, [*listed, _whole(factor, baseline, max(listed) * 2)])
+        return _with(factor, [*listed, _whole(factor, baseline, _above(factor, default, max(listed)))])
     return _with(factor, [_whole(factor, baseline, min(listed) / 2), *listed])
+
+
+def _above(factor: Factor, default: Any, highest: Any) -> Any:
+    own = default if factor.multiply else 1.0  # what a listed number stands for, of the setting's own unit
+    limit = RANGES[factor.name].below if factor.name in RANGES else math.inf
+    return highest * 2 if highest * 2 * own < limit else _short((highest * own + limit) / 2 / own)
 
 
 def nearer(factor: Factor, baseline: TrainingSettings) -> Factor | None:

@@ -378,3 +378,12 @@ def test_what_the_earlier_sweeps_file_set_is_kept_and_a_file_of_the_users_is_not
     Path(told["file"]).write_text("question: mine\n")
     assert Path(world("suggest")["file"]).name == "demo_3.yaml"
     assert Path(told["file"]).read_text() == "question: mine\n"
+
+
+def test_a_share_is_extended_towards_its_end_and_never_beyond():
+    base = TrainingSettings(learning_rate=1e-3, batch_size=8, lora_rank=4, max_steps=10)
+    wanted = {"adam_beta2": ((0.999,), (0.999, 0.9995)), "lora_dropout": ((0.1,), (0.1, 0.2))}
+    for name, (levels, extended_to) in wanted.items():
+        assert extended(Factor(name=name, values=levels), base, levels[-1]).values == extended_to
+    times = extended(Factor(name="adam_beta1", multiply=(1.05,)), base, 0.945)
+    assert 0.945 < dict(times.levels(base))["x1.08056"] < 1.0

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -12,9 +13,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from bios_sweep.cli import main
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.loop import take_timing
 from bios_sweep.driver.sweep import Sweep, open_journal
+from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.errors import DeviceError
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.procedure.source import ProcedureSource
@@ -144,3 +147,23 @@ def test_a_timing_is_told_apart_by_arms_their_order_scenario_and_place():
     assert len({key, *others}) == 1 + len(others)
     renamed = replace(scenario, model=dataclasses.replace(scenario.model, name="another name"))
     assert timing_key(arms, renamed, {"threads": 1}) == key
+
+
+def test_while_the_probe_times_no_mirror_is_at_work(tmp_path, monkeypatch):
+    """MLflow's first migration takes a core for seconds: it runs beside the first trial."""
+    threads: list[tuple[str, bool]] = []
+    time_steps, run = PlantedEngine.time_steps, PlantedEngine.run
+
+    def watched(what, of):
+        def call(*arguments):
+            threads.append((what, any(one.name == "mirror" for one in threading.enumerate())))
+            return of(*arguments)
+
+        return call
+
+    monkeypatch.setattr(PlantedEngine, "time_steps", watched("probe", time_steps))
+    monkeypatch.setattr(PlantedEngine, "run", watched("trial", run))
+    words = ["sweeps=batch_size", "model=planted", "cluster=inline", "seeds=[0,1]", "decision.looks=[2]"]
+    own = [f"workspace={tmp_path / 'runs'}", f"tracking.uri=jsonl://{tmp_path}", "tracking=server"]
+    assert main(["run", *words, *own]) == 0
+    assert threads[:2] == [("probe", False), ("trial", True)]

@@ -10,7 +10,8 @@ from hypothesis import strategies as st
 
 from bios_sweep.claims import REPEAT
 from bios_sweep.decision.bounds import student
-from bios_sweep.decision.costs import CostRatio
+from bios_sweep.decision.costs import CostRatio, Timing
+from bios_sweep.procedure.line import longest_first
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.questions import SEARCH, factor_names, levels_of
 from bios_sweep.procedure.refinement import objectives_of
@@ -434,3 +435,25 @@ def test_a_cell_that_has_all_its_trials_goes_on_while_another_still_waits():
     missing = {one.key: one.stage for one in source.state.missing}
     assert second < set(missing)
     assert {missing[key] for key in set(missing) - second} == {Stage.CONFIRMATION}
+
+
+def test_where_several_run_at_a_time_the_longest_begin_first():
+    """Behind the default's first trial, without which nothing can be compared."""
+    steps = Factor(name="max_steps", multiply=(0.5, 2, 4))
+    source = ProcedureSource(plan_of(steps, seeds=2), order=longest_first)
+    taken = [source.take() for _ in range(8)]
+    assert source.take() is None
+    assert (taken[0].arm, taken[0].seed) == ("baseline", 0)
+    lengths = [trial.settings.max_steps * trial.settings.batch_size for trial in taken[1:]]
+    assert lengths == sorted(lengths, reverse=True)
+    assert [trial.seed for trial in taken[1:3]] == [0, 1]
+
+
+def test_the_longest_is_the_one_that_was_timed_so():
+    plan = plan_of(Factor(name="batch_size", multiply=(0.5, 2)), seeds=2)
+    timing = Timing(arms=tuple(arm.name for arm in plan.arms), seconds=((1.0, 0.9, 4.0),) * 5, hardware="h")
+    source = ProcedureSource(plan, known=Known(timing=timing), order=longest_first)
+    costs = source.decided.costs
+    taken = [source.take().arm for _ in range(6)]
+    assert taken[1:] == sorted(taken[1:], key=lambda arm: -(costs[arm].ratio if arm in costs else 1.0))
+    assert costs[taken[1]].ratio > 1.5

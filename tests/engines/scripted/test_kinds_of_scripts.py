@@ -131,3 +131,85 @@ def test_trials_under_accelerate_do_not_meet(tmp_path):
     for rest in (second, first):
         result = list(rest)[-1]
         assert (result.status, result.final["eval_loss"]) == (Status.COMPLETED, 1.5), result.cause
+
+
+DISTRIBUTED = """
+import math, random, sys, torch, torch.distributed as dist
+dist.init_process_group("gloo")
+lr, seed = float(sys.argv[1]), int(sys.argv[2])
+noise = random.Random(seed).gauss(0, 0.004)
+for step in (0, 10, 20):
+    gain = step / 20 * math.exp(-math.log10(lr / 2e-4) ** 2)
+    mine = torch.tensor(3.0 - gain + noise + dist.get_rank())
+    dist.all_reduce(mine)
+    print({"rank": dist.get_rank(), "step": step, "eval_loss": mine.item() / 2 + 10 * dist.get_rank()})
+dist.destroy_process_group()
+"""
+ACCELERATED = DISTRIBUTED.replace(
+    'dist.init_process_group("gloo")',
+    "from accelerate import Accelerator\naccelerator = Accelerator(cpu=True)",
+).replace("    print(", "    accelerator.print(")
+LIGHTNING = """
+import math, random, sys, torch, lightning
+from lightning.pytorch.loggers import CSVLogger
+lr, seed, out = float(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
+lightning.seed_everything(seed, verbose=False)
+noise = random.Random(seed).gauss(0, 0.002)
+class Line(lightning.LightningModule):
+    def __init__(self):
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.randn(4))
+    def loss(self):
+        return ((self.weight - 1) ** 2).sum() + 0.1 * math.log10(lr / 2e-4) ** 2 + 1 + noise
+    def training_step(self, batch, at):
+        return self.loss()
+    def validation_step(self, batch, at):
+        self.log("val_loss", self.loss())
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), lr=0.4)
+rows = torch.utils.data.DataLoader(torch.zeros(8, 1))
+trainer = lightning.Trainer(max_epochs=2, accelerator="cpu", logger=CSVLogger(out), enable_progress_bar=False,
+    enable_model_summary=False, enable_checkpointing=False, num_sanity_val_steps=0)
+trainer.fit(Line(), rows, rows)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "library, script, launcher, metric, end",
+    [
+        (
+            "accelerate",
+            ACCELERATED,
+            "-m accelerate.commands.launch --multi_gpu --num_processes 2 --num_machines 1 "
+            "--mixed_precision no --dynamo_backend no --main_process_port {free_port} train.py",
+            "eval_loss",
+            "",
+        ),
+        (
+            "torch",
+            DISTRIBUTED,
+            "-m torch.distributed.run --nproc-per-node 2 --tee 3 --master-port {free_port} train.py",
+            "eval_loss",
+            "",
+        ),
+        ("lightning", LIGHTNING, "train.py", "val_loss", " {trial_dir}"),
+    ],
+    ids=["accelerate", "torchrun", "lightning"],
+)
+def test_a_launcher_with_its_processes_is_swept_to_its_verdict(
+    tmp_path, monkeypatch, capsys, library, script, launcher, metric, end
+):
+    pytest.importorskip(library)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "train.py").write_text(script)
+    words = (
+        "sweeps=learning_rate", "sweeps.factors.learning_rate.multiply=[0.1]", "seeds=[0,1]",
+        "decision.looks=[2]", "decision.confirmation_seeds=0", "cluster=inline", "tracking=none",
+        "method=command", "baseline.learning_rate=2e-4", "workspace=runs", f"method.metric={metric}",
+        f"method.command={sys.executable} {launcher} {{learning_rate}} {{seed}}{end}",
+    )  # fmt: skip
+    assert main(["run", *words, "--json"]) == 0, capsys.readouterr().err
+    answer = json.loads(capsys.readouterr().out)
+    assert [verdict["verdict"] for verdict in answer["verdicts"]] == ["confirm"]
+    assert answer["counts"]["completed"] == answer["counts"]["planned"]

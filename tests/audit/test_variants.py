@@ -305,6 +305,31 @@ def test_what_a_level_spent_confounds_it_where_nothing_was_equal(audited):
     assert answer["hold"] == "nothing"
 
 
+def test_one_epoch_at_any_batch_size_is_one_budget_though_its_last_batch_is_not_full(audited):
+    steps = {size: -(-1000 // size) for size in (64, 32, 8)}
+    rows = runs_of({64: 0.0, 32: 0.0, 8: -0.06}, "batch_size")
+    rows = [{**row, "global_step": steps[row["batch_size"]], "epoch": 1} for row in rows]
+    answer = audited(csv_of(rows), "--baseline", "batch_size=64")
+    assert answer["hold"] == "examples"
+    assert "confounded" not in json.dumps(answer)
+    assert answer["verdicts"][0]["best_level"] == 8
+
+
+@pytest.mark.parametrize(
+    "tokens, effect, confounded",
+    [(1.03, 0.001, False), (1.03, -0.06, True), (0.97, 0.03, True), (0.97, -0.06, False)],
+)
+def test_a_budget_confounds_only_what_it_could_explain(audited, tokens, effect, confounded):
+    rows = runs_of({16: 0.0, 32: 0.03, 64: effect}, "lora_rank")
+    rows = [{**row, "tokens": 1e6 * (tokens if row["lora_rank"] == 64 else 1)} for row in rows]
+    answer = audited(csv_of(rows), "--baseline", "lora_rank=16")
+    told = " ".join(answer["verdicts"][0]["reasons"])
+    assert ("confounded with the number of tokens" in told) == confounded
+    supported = " ".join(answer["audit"]["supports"])
+    assert ("a list of values to plan" in supported) == confounded
+    assert "spent" in flaw(answer, "unequal_budgets")
+
+
 def test_failed_runs_are_named_with_the_seeds_that_lack(audited):
     answer = audited(csv_of(WORD["crashed children"][0]), *LR)
     assert (

@@ -18,6 +18,7 @@ from bios_sweep.audit.run_cells import (
     arms_of,
     costs_of,
     ended_as,
+    finished_of,
     levels_of,
     seeds_of,
     stages_of,
@@ -94,7 +95,9 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
     costs = costs_of(raw, plain)
     told_apart = [] if arm is None else [raw.columns[arm]]
     told_apart += [*found.settings.values(), *(c for own in found.contexts.values() for c in own.values())]
-    statuses, cut = without_stopped(statuses, costs, list(zip(*told_apart, strict=True)), raw.lines)
+    statuses, cut = without_stopped(
+        statuses, costs, list(zip(*told_apart, strict=True)), raw.lines, finished_of(raw, plain)
+    )
     return RunTable(
         source=raw.source,
         arms=None if arm is None else arms_of(raw, arm),

@@ -298,6 +298,26 @@ def test_a_run_that_was_stopped_has_no_outcome_and_a_run_that_ends_where_it_will
     assert audited(csv_of(patience), *LR)["counts"]["failed"] == 0
 
 
+def test_a_run_that_the_table_calls_finished_counts_however_early_it_ended(audited):
+    rows = [{**row, "state": "finished", "epoch": 2 if row["seed"] == 1 else 3} for row in RUNS]
+    answer = audited(csv_of(rows), *LR)
+    assert answer["counts"] == {"planned": 20, "completed": 20, "diverged": 0, "failed": 0}
+    assert any("4 runs ended before the others of the same settings (line 3), by the column of epochs: "
+               "finished, by the table's own word" in note for note in answer["notes"])  # fmt: skip
+    unsaid = [{**row, "state": ""} for row in rows]
+    assert audited(csv_of(unsaid), *LR)["counts"]["failed"] == 4
+
+
+def test_the_course_of_a_run_that_the_table_calls_finished_counts_too(audited):
+    rows = [json.loads(line) for line in course().splitlines()]
+    rows = [{**row.pop("config"), **row, "state": "finished"} for row in rows]
+    rows = [row for row in rows if row["training_iteration"] < 3 or row["trial_id"] != "a1"]
+    answer = audited(csv_of(rows), *LR)
+    assert answer["counts"]["completed"] == 20
+    assert any("1 of 20 runs ended before training_iteration 3 (line 6) and are finished" in note
+               for note in answer["notes"])  # fmt: skip
+
+
 def test_what_a_level_spent_confounds_it_where_nothing_was_equal(audited):
     answer = audited(csv_of(WORD["levels that a scheduler stopped"][0]), *LR)
     assert "spent 0.3 times the iterations of the default" in flaw(answer, "unequal_budgets")

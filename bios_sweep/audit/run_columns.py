@@ -36,6 +36,7 @@ from bios_sweep.tables.column_names import (
     ARMS,
     CONFIGURED,
     METRICS,
+    RATES,
     RESULTS,
     RUNS,
     SEEDS,
@@ -170,7 +171,8 @@ def _no_settings(rows: RunRows, raw: RawTable, classes: ColumnClasses) -> str:
         for column in classes.outcomes
         if len(set(raw.columns[column])) > 1 and not is_result(column, plain_name(column))
     ][:3]
-    also = f", or what the runs were told with --setting COL (such as {', '.join(might)})" if might else ""
+    such = f" (such as {', '.join(might)})" if might else ""
+    also = f", or what the runs were told with --setting COL{such}"
     apart = [column for column in classes.contexts if len(set(raw.columns[column])) > 1]
     if apart:
         also = f"; to compare the values of {apart[0]}, say --setting {apart[0]}"
@@ -290,8 +292,10 @@ def _value_column(raw: RawTable, plain: dict[str, str], given: str | None) -> tu
 
 def _is_metric(raw: RawTable, column: str, own: str) -> bool:
     """Whether a column of numbers has a metric's name, not that of a cost or of other data."""
-    words = set(re.split(r"[\W_]+", column.lower()))
-    if CONFIGURED.match(column) or is_blind(own) or not words.isdisjoint(RESULTS | OF_OTHER_DATA):
+    words = re.split(r"[\W_]+", column.lower())
+    if CONFIGURED.match(column) or is_blind(own) or RATES.search("_".join(words)):
+        return False
+    if not (RESULTS | OF_OTHER_DATA).isdisjoint(words):
         return False
     cells = quiet_numbers(raw.columns[column])
     return cells is not None and any(map(math.isfinite, cells)) and direction_of(own) is not None

@@ -55,7 +55,7 @@ def _heads(best: re.Match[str]) -> bool:
 
 
 class Counts:
-    """How far a script said it was, by what it counts in: an epoch that comes again, marked, is a summary's."""
+    """How far a script said it was, by what it counts in: an epoch marked as the best that comes again."""
 
     def __init__(self) -> None:
         self._reached: dict[str, float] = {}

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from bios_sweep.procedure.broken import SHARED_FAULTS, broken_by
-from bios_sweep.procedure.line import Line, as_needed
+from bios_sweep.procedure.line import Line, Order, as_needed
 from bios_sweep.procedure.machine import NOTHING, state_of
 from bios_sweep.procedure.state import Known, Results, State
 from bios_sweep.study.plan import Plan
@@ -45,7 +45,7 @@ class ProcedureSource:
         plan: Plan,
         should_stop: Callable[[], bool] = lambda: False,
         known: Known = NOTHING,
-        order: Callable[[State], Sequence[TrialSpec]] = as_needed,
+        order: Order = as_needed,
     ) -> None:
         """should_stop: asked whenever a trial could start. known: what was found out outside the trials.
 
@@ -141,5 +141,5 @@ class ProcedureSource:
     def _recompute(self) -> None:
         self._state = state_of(self._plan, self._results, self._known)
         self._missing = {trial.key: trial for trial in self._state.missing}
-        self._line = Line(self._order(self._state), self._taken)
+        self._line = Line(self._order(self._plan, self._state), self._taken)
         self._waits = [set(keys) for keys in self._state.waits if keys]

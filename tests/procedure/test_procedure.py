@@ -457,3 +457,18 @@ def test_the_longest_is_the_one_that_was_timed_so():
     taken = [source.take().arm for _ in range(6)]
     assert taken[1:] == sorted(taken[1:], key=lambda arm: -(costs[arm].ratio if arm in costs else 1.0))
     assert costs[taken[1]].ratio > 1.5
+
+
+def test_the_longest_of_a_crossed_study_is_told_by_the_default_of_its_own_cell():
+    """Where steps are counted and where they were timed; and where the default's own trials have ended."""
+    study = plan_of(Factor(name="batch_size", multiply=(0.5, 2)), seeds=2).study
+    plan = build_plan(replace(study, cross=(Cross(setting="max_steps", values=(100, 1000)),)))
+    arms = [arm.name for arm in plan.timed_arms]
+    timing = Timing(arms=tuple(arms), seconds=((1.0,) * len(arms),) * 5, hardware="h")
+    source = ProcedureSource(plan, known=Known(timing=timing), order=longest_first)
+    for trial in source.state.missing:
+        if trial.arm == "baseline":
+            source.add(planted(trial))
+    long = [trial.settings.max_steps >= 500 for trial in iter(source.take, None)]
+    assert long[1:] == sorted(long[1:], reverse=True)
+    assert len(set(long)) == 2

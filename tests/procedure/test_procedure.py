@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from bios_sweep.procedure.line import longest_first
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.questions import SEARCH, factor_names, levels_of
 from bios_sweep.procedure.refinement import objectives_of
+from bios_sweep.procedure.screening import screened
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.procedure.state import Known
 from bios_sweep.report.content.summarise import count_trials
@@ -472,3 +474,37 @@ def test_the_longest_of_a_crossed_study_is_told_by_the_default_of_its_own_cell()
     long = [trial.settings.max_steps >= 500 for trial in iter(source.take, None)]
     assert long[1:] == sorted(long[1:], reverse=True)
     assert len(set(long)) == 2
+
+
+def crossed_plan(cells, **changes):
+    study = plan_of(**changes).study
+    decays = tuple(0.01 * cell for cell in range(cells))
+    return build_plan(replace(study, cross=(Cross(setting="weight_decay", values=decays),)))
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_a_crossed_source_s_state_is_that_of_its_results_whatever_cell_they_are_of(order):
+    plan = crossed_plan(3, seeds=5, looks=(3, 5))
+    source, draw = ProcedureSource(plan), random.Random(order)
+    while missing := source.state.missing:
+        trial = draw.choice(missing)
+        if draw.random() < 0.1:
+            source.add(lost(trial))
+        source.add(planted(trial, RATE_UP, sigma=0.2))
+        assert source.state == state_of(plan, source.results)
+    assert source.closed
+
+
+def test_a_cell_that_ends_is_judged_alone(monkeypatch):
+    """However many cells there are: the others are not judged with it again."""
+    judged = Counter()
+
+    def counted(cell):
+        judged[cell.plan.cell] += 1
+        return screened(cell)
+
+    monkeypatch.setattr("bios_sweep.procedure.machine.screened", counted)
+    plan = crossed_plan(6, seeds=3)
+    source, _ = finish(plan)
+    assert source.closed
+    assert judged == dict.fromkeys((cell.cell for cell in plan.cells), 2)

@@ -6,7 +6,7 @@ The one entry of the command line and of Python. It prints nothing: a `Listener`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import util
@@ -41,15 +41,13 @@ from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.hub.cache import DATASET, MODEL
 from bios_sweep.hub.pins import keep_pins
 from bios_sweep.ports import Executor, Listener, PreflightLine
-from bios_sweep.procedure.line import as_needed, longest_first
+from bios_sweep.procedure.line import Order, as_needed, longest_first
 from bios_sweep.procedure.source import ProcedureSource
-from bios_sweep.procedure.state import State
 from bios_sweep.records.earlier import known_of, seal_timing
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.request import Request
-from bios_sweep.study.trials import TrialSpec
 
 LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
 
@@ -277,9 +275,7 @@ def _follow_overtaken(sweep: Sweep, tracking: Tracking) -> bool:
     return all(followed)
 
 
-def _source(
-    sweep: Sweep, journal: Journal, stop: Stop, order: Callable[[State], Sequence[TrialSpec]]
-) -> ProcedureSource:
+def _source(sweep: Sweep, journal: Journal, stop: Stop, order: Order) -> ProcedureSource:
     """Knows all that earlier runs found."""
     earlier = known_of(sweep.plan, sweep.workspace)
     source = ProcedureSource(sweep.plan, should_stop=stop.asked, known=earlier, order=order)

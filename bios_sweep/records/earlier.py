@@ -50,7 +50,10 @@ def seal_timing(plan: Plan, workspace: Workspace) -> None:
 def timing_key_of(plan: Plan) -> str:
     """The identity of the plan's timing probe."""
     scenario = plan.study.scenario
-    where = {name: scenario.engine_options.get(name) for name in ("device", "threads", "micro_batch_size")}
+    options = scenario.engine_options
+    where = {name: options.get(name) for name in ("device", "threads", "micro_batch_size")}
+    if options.get("gpus", 1) > 1:  # left out for one, as in the keys of before a trial could have several
+        where["gpus"] = options["gpus"]
     return timing_key([arm.settings for arm in plan.timed_arms], scenario, where)
 
 

@@ -104,12 +104,17 @@ def test_arms_that_were_not_timed_together_are_timed(tmp_path):
     assert known_of(planted_plan(multiply=(0.5, 4)), Workspace(tmp_path)).timing is None
 
 
-@pytest.mark.parametrize("option", ["device", "threads", "micro_batch_size"])
+@pytest.mark.parametrize("option", ["device", "threads", "micro_batch_size", "gpus"])
 def test_a_timing_taken_in_another_way_is_not_reused(tmp_path, option):
     plan = with_options(planted_plan(), **{option: 2})
     assert known_of(plan, Workspace(tmp_path)).timing is None
     probe(planted_plan(), tmp_path)
     assert known_of(plan, Workspace(tmp_path)).timing is None
+
+
+def test_one_gpu_is_timed_as_before_a_trial_could_have_several(tmp_path):
+    probe(planted_plan(), tmp_path)
+    assert known_of(with_options(planted_plan(), gpus=1), Workspace(tmp_path)).timing is not None
 
 
 def test_where_model_and_data_lie_and_how_often_a_trial_measures_is_not_part_of_a_timing(tmp_path):

@@ -256,8 +256,10 @@ def _drive(
         except BaseException as error:
             with suppress(BiosSweepError):  # a full disk may be the very error
                 journal.closed(f"interrupted: {type(error).__name__}")
-            if mirror is not None:
-                mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
+            with suppress(Exception):  # whatever the tracker says, the error is the one above
+                mirror = mirror or tracking.mirror(sweep.plan, journal.state.seq)
+                if mirror is not None:
+                    mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
             raise
         mirror = mirror or tracking.mirror(sweep.plan, journal.state.seq)
         caught_up = mirror is None or mirror.finish(tracking.flush_seconds)

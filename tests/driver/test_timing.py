@@ -6,6 +6,7 @@ import dataclasses
 import json
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -172,3 +173,18 @@ def test_while_the_probe_times_no_mirror_is_at_work(tmp_path, monkeypatch):
     own = [f"workspace={tmp_path / 'runs'}", f"tracking.uri=jsonl://{tmp_path}", "tracking=server"]
     assert main(["run", *words, *own]) == 0
     assert threads[:2] == [("probe", False), ("trial", True)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_what_ends_a_run_in_the_probe_reaches_the_tracker(tmp_path, monkeypatch, error):
+    def ends(*_):
+        raise error
+
+    (tmp_path / "told").mkdir()
+    monkeypatch.setattr("bios_sweep.driver.session.take_timing", ends)
+    words = ["sweeps=batch_size", "model=planted", "cluster=inline", "seeds=[0,1]", "decision.looks=[2]"]
+    own = [f"workspace={tmp_path / 'runs'}", f"tracking.uri=jsonl://{tmp_path / 'told'}", "tracking=server"]
+    with pytest.raises(error) if error is RuntimeError else nullcontext():
+        assert main(["run", *words, *own]) == 130
+    told = "".join(path.read_text() for path in (tmp_path / "told").rglob("*") if path.is_file())
+    assert f"interrupted: {error.__name__}" in told

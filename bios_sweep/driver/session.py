@@ -15,7 +15,7 @@ from typing import Any
 from bios_sweep.driver.asked_before import after_earlier, require_unasked
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
 from bios_sweep.driver.loop import run_trials, take_timing
-from bios_sweep.driver.memory import memory_notes
+from bios_sweep.driver.memory import has_begun, memory_notes
 from bios_sweep.driver.place import (
     GPU_LOOKER,
     choose_executor,
@@ -211,7 +211,8 @@ def _in_memory(prepared: Prepared, devices: tuple[Mapping[str, Any], ...]) -> tu
     sizes: dict[str, int] = {}
     for gpu in devices:
         sizes[str(gpu["name"])] = min(int(gpu["total"]), sizes.get(str(gpu["name"]), int(gpu["total"])))
-    return memory_notes(prepared.plan, prepared.request, sizes)
+    begun = has_begun(prepared.plan, prepared.workspace)
+    return memory_notes(prepared.plan, prepared.request, sizes, begun=begun)
 
 
 def _on_gpus(prepared: Prepared) -> list[str]:

@@ -13,6 +13,7 @@ from importlib import util
 from typing import Any
 
 from bios_sweep.driver.asked_before import after_earlier, require_unasked
+from bios_sweep.driver.cost import workers_of
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
 from bios_sweep.driver.loop import run_trials, take_timing
 from bios_sweep.driver.memory import has_begun, memory_notes
@@ -47,7 +48,7 @@ from bios_sweep.records.earlier import known_of, seal_timing
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.request import INLINE
+from bios_sweep.request import Request
 from bios_sweep.study.trials import TrialSpec
 
 LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
@@ -200,10 +201,15 @@ def _checked_place(
     devices = devices or _gpus_here(prepared, executor)
     return _Place(
         executor=executor,
-        side_by_side=request.executor != INLINE,
+        side_by_side=takes_several(request),
         words=executor.check(),
         devices=devices,
     )
+
+
+def takes_several(request: Request) -> bool:
+    """Whether more than one trial may run at a time; of a cluster that is joined only its limit is known."""
+    return request.max_concurrent != 1 and (request.joins or workers_of(request) > 1)
 
 
 def _in_memory(prepared: Prepared, devices: tuple[Mapping[str, Any], ...]) -> tuple[list[str], list[str]]:

@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Collection, Sequence
 
 from bios_sweep.procedure.state import State
-from bios_sweep.study.stable import leader_of, may_share
+from bios_sweep.study.stable import leader_of, may_share, stable_part
 from bios_sweep.study.trials import TrialSpec
 
 
@@ -50,7 +50,7 @@ class Line:
         self._over: set[str] = set()
         self._sharing: dict[int, dict[str, TrialSpec]] = {}
         for trial in missing:
-            if may_share(trial.settings):
+            if stable_part(trial.settings) is not None and not trial.repeat:  # one without a decay leads too
                 self._sharing.setdefault(trial.seed, {})[trial.key] = trial
 
     def pop(self, taken: Collection[str]) -> TrialSpec | None:
@@ -83,6 +83,6 @@ class Line:
         self._over.add(key)
 
     def _with(self, trial: TrialSpec) -> list[TrialSpec]:
-        if not may_share(trial.settings):
+        if trial.repeat or not may_share(trial.settings):
             return []
         return [one for key, one in self._sharing[trial.seed].items() if key not in self._over]

@@ -16,7 +16,7 @@ from bios_sweep.driver.asked_before import after_earlier, require_unasked
 from bios_sweep.driver.cost import workers_of
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
 from bios_sweep.driver.loop import run_trials, take_timing
-from bios_sweep.driver.memory import memory_notes
+from bios_sweep.driver.memory import has_begun, memory_notes
 from bios_sweep.driver.place import (
     GPU_LOOKER,
     choose_executor,
@@ -215,7 +215,8 @@ def _in_memory(prepared: Prepared, devices: tuple[Mapping[str, Any], ...]) -> tu
     sizes: dict[str, int] = {}
     for gpu in devices:
         sizes[str(gpu["name"])] = min(int(gpu["total"]), sizes.get(str(gpu["name"]), int(gpu["total"])))
-    return memory_notes(prepared.plan, prepared.request, sizes)
+    begun = has_begun(prepared.plan, prepared.workspace)
+    return memory_notes(prepared.plan, prepared.request, sizes, begun=begun)
 
 
 def _on_gpus(prepared: Prepared) -> list[str]:
@@ -260,8 +261,10 @@ def _drive(
         except BaseException as error:
             with suppress(BiosSweepError):  # a full disk may be the very error
                 journal.closed(f"interrupted: {type(error).__name__}")
-            if mirror is not None:
-                mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
+            with suppress(Exception):  # whatever the tracker says, the error is the one above
+                mirror = mirror or tracking.mirror(sweep.plan, journal.state.seq)
+                if mirror is not None:
+                    mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
             raise
         mirror = mirror or tracking.mirror(sweep.plan, journal.state.seq)
         caught_up = mirror is None or mirror.finish(tracking.flush_seconds)

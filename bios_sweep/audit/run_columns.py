@@ -35,6 +35,7 @@ from bios_sweep.tables.column_names import (
     ALIASES,
     ARMS,
     CONFIGURED,
+    CONTEXTS,
     METRICS,
     RATES,
     RESULTS,
@@ -49,6 +50,7 @@ from bios_sweep.tables.judged import decided_of, joined_of, looks_of, metric_of
 from bios_sweep.tables.text_table import RawTable, numbers, quiet_numbers
 from bios_sweep.vocabulary import Stage, Status
 
+RUN_NAMES = ("run_name", "name")
 MEANS = {"mean", "avg", "average"}
 OF_OTHER_DATA = {"train", "training", "baseline", "initial", "untrained", "best", "running", "ema"}
 
@@ -207,20 +209,35 @@ def _with_seeds(raw: RawTable, names: ColumnNames) -> tuple[RawTable, tuple[str,
 def _with_seeds_of_names(
     raw: RawTable, names: ColumnNames, *, chart: bool
 ) -> tuple[RawTable, ColumnNames, tuple[str, ...]]:
-    """With a column of seeds where none is there and every arm's name ends with one.
+    """With a column of seeds where none is there and every name, of an arm or else of a run, ends with one.
 
     chart: the table has the runs' names and no settings.
     """
     plain = {column: plain_name(column) for column in raw.columns}
     arm = _chosen(raw, plain, names.arm or (NAME if chart else None), ARMS, "--arm")
-    if arm is None or _seed_column(raw, plain, names.seed) is not None:
+    told_by = arm or _names_beside_settings(raw, plain)
+    if told_by is None or _seed_column(raw, plain, names.seed) is not None:
         return raw, names, ()
-    told = arms_and_seeds(raw.columns[arm])
+    known = {alias for aliases in CONTEXTS.values() for alias in aliases}
+    apart = [raw.columns[c] for c, own in plain.items() if own in known or c in names.contexts]
+    contexts = [tuple(cells[row].strip() for cells in apart) for row in range(raw.rows)]
+    told = arms_and_seeds(raw.columns[told_by], contexts)
     if told is None:
         return raw, names, ()
-    note = f"arm and seed of every run are read from its name ({raw.columns[arm][0]}: seed {told[1][0]})"
-    columns = {**raw.columns, arm: told[0], SEEDS[0]: told[1]}
+    what = "the seed of every run is" if arm is None else "arm and seed of every run are"
+    note = f"{what} read from its name ({raw.columns[told_by][0]}: seed {told[1][0]})"
+    own_arms = {} if arm is None else {arm: told[0]}
+    columns = {**raw.columns, **own_arms, SEEDS[0]: told[1]}
     return replace(raw, columns=columns), replace(names, arm=arm), (note,)
+
+
+def _names_beside_settings(raw: RawTable, plain: Mapping[str, str]) -> str | None:
+    """The column of the runs' names where settings beside it tell the arms."""
+    known = {alias for aliases in ALIASES.values() for alias in aliases}
+    varied = [column for column, cells in raw.columns.items() if len(set(cells)) > 1]
+    if not any(plain[column] in known or CONFIGURED.match(column) for column in varied):
+        return None
+    return first_column(dict(plain), RUN_NAMES)
 
 
 def _seed_column(raw: RawTable, plain: dict[str, str], given: str | None) -> str | None:

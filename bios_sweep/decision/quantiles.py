@@ -65,8 +65,8 @@ def at_least(count: int, expected: float) -> float:
 def studentized_range_quantile(chance: float, arms: int, freedom: float) -> float:
     """The number below which the range of so many t statistics lies with this chance (Tukey 1949).
 
-    By Gauss quadratures, without the import of scipy.stats: of two arms Student's within 1e-8, for chances of an
-    error down to 1e-6, from one degree of freedom to a thousand.
+    By Gauss quadratures, without the import of scipy.stats: of two arms Student's within 1e-8, for chances of
+    an error down to 1e-6, from one degree of freedom to a thousand.
     """
     range_chance = (_over_ranges if freedom < FEW else _over_errors)(arms, freedom)
     low, high = 0.0, 2.0
@@ -93,8 +93,8 @@ def where_chance_is(chance: float, distribution: Callable[[float], float], low: 
 def _over_ranges(arms: int, freedom: float) -> Callable[[float], float]:
     """The chance that the range of so many t statistics is at most a number.
 
-    The mean over the range of normals, r, of the chance that their common error is at least r over the number:
-    smooth in r for few degrees of freedom however large the number, a step for many.
+    The mean over the range of normals, r, of the chance that their common error is at least r over the
+    number: smooth in r for few degrees of freedom however large the number, a step for many.
     """
     half, gammainc = freedom / 2.0, _special().gammainc
     ranges, weights = _ranges(arms)
@@ -110,7 +110,8 @@ def _over_ranges(arms: int, freedom: float) -> Callable[[float], float]:
 def _ranges(arms: int) -> tuple[Floats, Floats]:
     """Nodes over the range of so many standard normals, and their weights times its density.
 
-    The density is an integral over the middle, y, between the largest and the smallest, all others between them.
+    The density is an integral over the middle, y, between the largest and the smallest, all others
+    between them.
     """
     ndtr = _special().ndtr
     points, weights = np.polynomial.legendre.leggauss(NODES)

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from bios_sweep.decision.contrasts import Contrasts
-from bios_sweep.decision.table import ResultTable, complete_blocks
+from bios_sweep.decision.table import Blocks, ResultTable, complete_blocks
 from bios_sweep.vocabulary import Word
 
 TWO = 2  # cells and seeds: with one of either nothing moves
@@ -98,16 +98,30 @@ def drift_of(cells: Sequence[LadderCell], alpha: float) -> Drift | None:
     )
 
 
+def why_not(cell: LadderCell) -> str:
+    """Why nothing can be said of a cell, in words; empty where something can."""
+    blocks = _blocks(cell)
+    if _flawed(cell.table):
+        return "its values cannot be compared"
+    if sum(arm in blocks.arms for arm in cell.levels.values()) < TWO:
+        return "fewer than two levels trained"
+    if len(blocks.seeds) < TWO or blocks.too_many_dropped:
+        return f"every level ended at {len(blocks.seeds)} of {len(cell.table.seeds)} seeds"
+    return ""
+
+
+def _blocks(cell: LadderCell) -> Blocks:
+    return complete_blocks(cell.table, tuple(dict.fromkeys((cell.table.arms[0], *cell.levels.values()))))
+
+
 def _judged(cell: LadderCell, alpha: float) -> tuple[Place, int] | None:
-    arms = tuple(dict.fromkeys((cell.table.arms[0], *cell.levels.values())))
-    blocks = complete_blocks(cell.table, arms)
-    if len(blocks.seeds) < TWO or blocks.too_many_dropped or _flawed(cell.table):
+    if why_not(cell):
         return None
+    blocks = _blocks(cell)
+    arms = tuple(dict.fromkeys((cell.table.arms[0], *cell.levels.values())))
     contrasts = Contrasts(blocks=blocks, alpha=alpha, tried=max(1, len(arms) - 1))
     levels = {level: cell.levels[level] for level in sorted(cell.levels)}
     finite = {level: arm for level, arm in levels.items() if contrasts.has(arm)}
-    if len(finite) < TWO:
-        return None
     base = blocks.arms[0]
     gains = {level: contrasts.over(arm, base).gain for level, arm in finite.items()}
 

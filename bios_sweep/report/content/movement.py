@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 from bios_sweep.checks import is_positive
-from bios_sweep.decision.drift import Drift, LadderCell, Place, drift_of
+from bios_sweep.decision.drift import Drift, LadderCell, Place, drift_of, why_not
 from bios_sweep.decision.gates import margin_of
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.procedure.tables import table_of
@@ -16,6 +16,7 @@ from bios_sweep.report.content.wording import gain, number, times
 from bios_sweep.settings import KNOWN
 from bios_sweep.study.factors import Cross, Factor
 from bios_sweep.study.plan import Plan
+from bios_sweep.study.trials import TrialSpec
 from bios_sweep.vocabulary import Stage, Word
 
 
@@ -40,7 +41,8 @@ class MovementRow:
     held: the other crossed settings, empty where there are none. verdict: confirm (one level serves all
     cells), refine (the best one moves, and none is shown to serve all), inconclusive. lower, upper: by what
     the best level is multiplied where the setting doubles; None at an open end. level, loss: of the level
-    that gives away least at worst, percent.
+    that gives away least at worst, percent. cells, seeds: none where a cell cannot be judged; the sentence
+    says which, and why.
     """
 
     factor: str
@@ -73,9 +75,15 @@ def movement_rows(plan: Plan, state: State, results: Results) -> tuple[MovementR
     alpha = rule.alpha / len(rule.looks) / max(1, len(asked))
     rows = []
     for factor, cross, held, cells in asked:
-        ladders = [_ladder(cell, factor, cross, results) for cell in cells]
-        if all(ladders) and (found := drift_of([one for one in ladders if one], alpha)):
-            rows.append(_row(factor.name, cross.setting, held, found, 1 - rule.alpha / len(rule.looks)))
+        ladders = [_ladder(cell, factor, cross, state, results) for cell in cells]
+        known = [one for one in ladders if one]
+        if len(known) < len(ladders):
+            continue
+        found, confidence = drift_of(known, alpha), 1 - rule.alpha / len(rule.looks)
+        if found:
+            rows.append(_row(factor.name, cross.setting, held, found, confidence))
+        elif open_cells := {cell.at: why for cell in known if (why := why_not(cell))}:
+            rows.append(_untold(factor.name, cross.setting, held, open_cells, confidence))
     return tuple(rows)
 
 
@@ -97,15 +105,45 @@ def _has(cell: Plan, held: Mapping[str, object]) -> bool:
     return all(getattr(base, name) == KNOWN[name].meant(value) for name, value in held.items())
 
 
-def _ladder(cell: Plan, factor: Factor, cross: Cross, results: Results) -> LadderCell | None:
+def _ladder(cell: Plan, factor: Factor, cross: Cross, state: State, results: Results) -> LadderCell | None:
     arms = {arm.level: arm.name for arm in cell.levels_of(factor.name)}
     levels = {getattr(cell.study.baseline, factor.name, None): cell.baseline.name, **arms}
     if not _spans(factor.name, list(levels)):
         return None
-    table = table_of(cell, cell.trials, results)
-    margin = margin_of(table, cell.study.decision)
+    margin = margin_of(table_of(cell, cell.trials, results), cell.study.decision)
+    table = table_of(cell, _together(cell, set(levels.values()), state), results)
     at = float(getattr(cell.study.baseline, cross.setting))
     return LadderCell(at=at, levels=levels, table=table, margin=margin.percent if margin else None)
+
+
+def _together(cell: Plan, arms: Collection[str], state: State) -> list[TrialSpec]:
+    """The trials of the seeds at which every level was to run: one that a look sets aside runs no more."""
+    wanted = {trial.key for trial in state.needed}
+    mine = [trial for trial in cell.trials if trial.arm in arms]
+    apart = {trial.seed for trial in mine if trial.key not in wanted}
+    return [trial for trial in mine if trial.seed not in apart]
+
+
+def _untold(
+    factor: str, moderator: str, held: str, cells: Mapping[float, str], confidence: float
+) -> MovementRow:
+    """The row of a question that some cells cannot answer: at -> why."""
+    where = "; ".join(f"at {moderator} {number(at)} {why}" for at, why in cells.items())
+    told = f"whether the best {factor} moves with {moderator} is not told" + (f" at {held}" if held else "")
+    return MovementRow(
+        factor=factor,
+        moderator=moderator,
+        held=held,
+        verdict=Word.INCONCLUSIVE,
+        lower=None,
+        upper=None,
+        level=None,
+        loss=None,
+        cells=(),
+        seeds=0,
+        confidence=confidence,
+        sentence=f"{Word.INCONCLUSIVE}: {told}: {where}",
+    )
 
 
 def _row(factor: str, moderator: str, held: str, found: Drift, confidence: float) -> MovementRow:
@@ -155,6 +193,12 @@ def _speed(moderator: str, found: Drift) -> str:
     lower, upper = found.per_doubling
     if found.bent:
         return "no power law passes through all brackets"
-    ends = " to ".join("any" if one is None else times(one) for one in (lower, upper))
+    if lower is None and upper is None:
+        return "its movement is not bounded: the grids end before the brackets do"
+    ends = (
+        f"at most {times(upper)}" if lower is None
+        else f"at least {times(lower)}" if upper is None
+        else f"{times(lower)} to {times(upper)}"
+    )  # fmt: skip
     also = ", the brackets of some cells having no level in common" if found.moves else ""
     return f"per doubling of {moderator} the best one is multiplied by {ends}{also}"

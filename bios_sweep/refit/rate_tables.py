@@ -51,6 +51,7 @@ def studies_of(raw: RawTable, who: Who, metric: Metric, data: str = "") -> Colle
             if values.get(column) is not None
         }
         try:
+            _refuse_impossible(values)
             other = _of_another_rule(values)
             reading = read_seeds(_outcomes(raw, rows), metric)
         except InputError as error:
@@ -73,24 +74,29 @@ def studies_of(raw: RawTable, who: Who, metric: Metric, data: str = "") -> Colle
 def stated(raw: RawTable, who: Who) -> Collected | None:
     """The studies of a table that states what others found; None where it is another table."""
     if ENDS[0] in raw.columns:
-        return Collected(studies=tuple(_brackets(raw, who)))
+        return _brackets(raw, who)
     if MEANS[0] in raw.columns and MEANS[1] in raw.columns and "value" not in raw.columns:
         return _means(raw, who)
     return None
 
 
-def _brackets(raw: RawTable, who: Who) -> Iterator[RateStudy]:
+def _brackets(raw: RawTable, who: Who) -> Collected:
     """One study per row that states between which rates the best lies; an empty end is open."""
     if ENDS[1] not in raw.columns:
         raise InputError(f"{raw.source}: has {ENDS[0]} but no {ENDS[1]}; a bracket needs both columns")
     settings = _settings(raw)
     lows, highs = (numbers(raw, name, name) for name in ENDS)
+    studies, left_out = [], []
     for row, low, high in zip(range(raw.rows), lows, highs, strict=True):
-        yield RateStudy(
-            **{**_common(who[row], settings[row]), "name": raw.where(row)},
-            low=0.0 if math.isnan(low) else low,
-            high=math.inf if math.isnan(high) else high,
-        )
+        try:
+            _refuse_impossible(settings[row])
+        except InputError as error:
+            left_out.append(f"{raw.where(row)}: {error}")
+            continue
+        common = {**_common(who[row], settings[row]), "name": raw.where(row)}
+        low, high = 0.0 if math.isnan(low) else low, math.inf if math.isnan(high) else high
+        studies.append(RateStudy(**common, low=low, high=high))
+    return Collected(studies=tuple(studies), left_out=tuple(left_out))
 
 
 def _means(raw: RawTable, who: Who) -> Collected:
@@ -107,6 +113,7 @@ def _means(raw: RawTable, who: Who) -> Collected:
             _require(raw, row, MEANS[0], math.isfinite(gains[row]), "a number")
             _require(raw, row, MEANS[1], 0 <= errors[row] < math.inf, "a number of at least 0")
         try:
+            _refuse_impossible(values)
             reading = read_errors(
                 {rate: gains[row] for rate, row in trained.items()},
                 {rate: errors[row] for rate, row in trained.items()},
@@ -152,7 +159,7 @@ def _common(who: tuple[str, str, int], values: Mapping[str, Any]) -> dict[str, A
         "hidden_size": size,
         "method": str(values.get("method", "lora")),
         "facts": {
-            **{name: float(values[name]) for name in FACTORS if isinstance(values.get(name), int | float)},
+            **{name: float(values[name]) for name in FACTORS if _is_above_0(values.get(name))},
             **_alpha(values),
         },
     }
@@ -162,11 +169,27 @@ def _alpha(values: Mapping[str, Any]) -> dict[str, float]:
     """The adapter's own alpha, by its rule; a table that does not say has ours."""
     alpha, rule = _said(values, "lora_alpha", "alpha"), _said(values, "alpha_rule", "alpha_rule")
     rank = values.get("lora_rank")
-    if values.get("method") == FULL or not isinstance(alpha, int | float) or rule not in GROWTH:
+    if values.get("method") == FULL or not _is_above_0(alpha) or rule not in GROWTH:
         return {}
-    if isinstance(rank, int | float):
+    if _is_above_0(rank):
         return {"alpha": float(alpha * (rank / REFERENCE_RANK) ** GROWTH[rule])}
     return {} if GROWTH[rule] else {"alpha": float(alpha)}
+
+
+def _is_above_0(value: Any) -> bool:
+    return isinstance(value, int | float) and value > 0
+
+
+def _refuse_impossible(values: Mapping[str, Any]) -> None:
+    """Refuse a ladder at a rank, alpha, batch size or number of steps that no training has.
+
+    What a table says of the adapter of full fine-tuning, where there is none, is not read.
+    """
+    adapter = () if values.get("method") == FULL else ("lora_rank", "lora_alpha")
+    for name in (*adapter, "batch_size", "max_steps"):
+        value = values.get(name)
+        if isinstance(value, int | float) and not _is_above_0(value):
+            raise InputError(f"{name} {plain_number(value)} is not possible; it must be above 0")
 
 
 def _said(values: Mapping[str, Any], name: str, ours: str) -> Any:

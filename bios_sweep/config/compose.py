@@ -54,6 +54,12 @@ OPEN_MAPPINGS = (
     *(f"model.planted.{name}" for name in ("metrics", "interactions", "truth")),
 )
 FACTORS = ("sweeps.factors", "sweeps.cross")
+# what a sweep's file keeps -> the keys below it that hold lists, and how it is written there
+IN_FILES = {
+    "factors": (r"\w+\.(multiply|values)", "factors: {learning_rate: {multiply: [0.5, 2]}}"),
+    "cross": (r"[\w.]+", "cross: {lora_rank: [8, 32, 128]}"),
+}
+TOLD_IN_FILES = {"factors": "factors stand", "cross": "what factors are crossed with stands"}
 TOP_KEYS = ("workspace", "seeds", "sweeps")
 OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
 # keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
@@ -358,11 +364,13 @@ def _is_factor(key: str) -> bool:
 
 def _factors_in_files(key: str, known: Sequence[str]) -> str:
     """What varies is a question of its own, which a file keeps; a command line changes values of it."""
-    there = [name for name in known if re.fullmatch(r"sweeps\.factors\.\w+\.(multiply|values)", name)]
+    kind = key.split(".")[1]
+    written, example = IN_FILES[kind]
+    there = [name for name in known if re.fullmatch(rf"sweeps\.{kind}\.{written}", name)]
     change = f"; a command line changes what it has: {there[0]}=[...]" if there else ""
     return (
-        f"{key}: factors stand in a sweep's file; write one, such as my_sweep.yaml with "
-        f"factors: {{learning_rate: {{multiply: [0.5, 2]}}}}, and take sweeps=./my_sweep.yaml{change}"
+        f"{key}: {TOLD_IN_FILES[kind]} in a sweep's file; write one, such as my_sweep.yaml with "
+        f"{example}, and take sweeps=./my_sweep.yaml{change}"
     )
 
 

@@ -114,7 +114,10 @@ def test_every_key_that_takes_a_path_or_a_command_is_read_as_a_text():
             ["sweeps=learning_rate", "sweeps.factors.lora_rank={values: [1]}"],
             "sweeps.factors.learning_rate.m",
         ),
-        (["sweeps=learning_rate", "sweeps.cross={lora_rank: [1]}"], "factors stand in a sweep's file"),
+        (
+            ["sweeps=learning_rate", "sweeps.cross={lora_rank: [1]}"],
+            "with cross: {lora_rank: [8, 32, 128]}, and",
+        ),
         (["+lr=1e-4"], "(did you mean 'baseline.learning_rate'?)"),
         (["learning_rate", "1e-4"], "is no override, which is key=value; write baseline.learning_rate=1e-4"),
         (["seeds", "=", "[0,1]"], "write seeds=[0,1]"),

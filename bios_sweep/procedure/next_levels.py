@@ -68,18 +68,25 @@ def narrowed(factor: Factor, baseline: TrainingSettings, wanted: Collection[Any]
 def extended(factor: Factor, baseline: TrainingSettings, best: Any) -> Factor:
     """The factor with one more level beyond the best one: half of the lowest or twice the highest.
 
-    Where that is more than the setting may be (a share), halfway from the highest to its end.
+    Where that is more than the setting may be (a share), halfway from the highest to its end. As it is where
+    nothing lies there: below 0 or one of what is counted.
     """
     default, listed = getattr(baseline, factor.name), list(_listed(factor))
     if best >= default:
-        return _with(factor, [*listed, _whole(factor, baseline, _above(factor, default, max(listed)))])
-    return _with(factor, [_whole(factor, baseline, min(listed) / 2), *listed])
+        above = _whole(factor, baseline, _above(factor, default, max(listed)))
+        return _with(factor, [*listed, above]) if above > max(listed) else factor
+    below = _whole(factor, baseline, min(listed) / 2)
+    return _with(factor, [below, *listed]) if below < min(listed) else factor
 
 
 def _above(factor: Factor, default: Any, highest: Any) -> Any:
     own = default if factor.multiply else 1.0  # what a listed number stands for, of the setting's own unit
     limit = RANGES[factor.name].below if factor.name in RANGES else math.inf
-    return highest * 2 if highest * 2 * own < limit else _short((highest * own + limit) / 2 / own)
+    if highest * 2 * own < limit:
+        return highest * 2
+    halfway = (highest * own + limit) / 2 / own
+    told = [one for one in (_short(halfway), halfway) if highest < one and one * own < limit]
+    return told[0] if told else highest  # six digits of what is nearly the end are the end itself
 
 
 def nearer(factor: Factor, baseline: TrainingSettings) -> Factor | None:

@@ -387,3 +387,18 @@ def test_a_share_is_extended_towards_its_end_and_never_beyond():
         assert extended(Factor(name=name, values=levels), base, levels[-1]).values == extended_to
     times = extended(Factor(name="adam_beta1", multiply=(1.05,)), base, 0.945)
     assert 0.945 < dict(times.levels(base))["x1.08056"] < 1.0
+    nearly = extended(Factor(name="adam_beta2", values=(0.9999999,)), base, 0.9999999)
+    assert 0.9999999 < nearly.values[-1] < 1.0
+
+
+@pytest.mark.parametrize(
+    ("name", "levels", "best"),
+    [
+        ("weight_decay", (0.0, 0.1), -1.0),
+        ("lora_rank", (1, 8), 1),
+        ("adam_beta2", (1 - 2.0**-53,), 1 - 2.0**-53),
+    ],
+)
+def test_a_grid_that_ends_where_nothing_lies_beyond_stays_as_it_is(name, levels, best):
+    base = TrainingSettings(learning_rate=1e-3, batch_size=8, lora_rank=4, max_steps=10)
+    assert extended(Factor(name=name, values=levels), base, best).values == levels

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeGuard
 
 from bios_sweep.decision.table import Outcome
 from bios_sweep.defaults.measured import plain_number
@@ -176,7 +176,7 @@ def _alpha(values: Mapping[str, Any]) -> dict[str, float]:
     return {} if GROWTH[rule] else {"alpha": float(alpha)}
 
 
-def _is_above_0(value: Any) -> bool:
+def _is_above_0(value: Any) -> TypeGuard[float]:
     return isinstance(value, int | float) and value > 0
 
 

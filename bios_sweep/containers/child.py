@@ -48,9 +48,14 @@ def start(
 ) -> subprocess.Popen[bytes]:
     """A module of ours in its own process. `-P`: a folder `datasets/` where the user is shadows nothing.
 
-    errors: a file for standard error where nobody reads it meanwhile: a pipe that is full stops the process.
+    It ends as soon as its answer is written: threads of the libraries now and then abort an interpreter that
+    shuts down, and what was done would pass for a failure. errors: a file for standard error where nobody
+    reads it meanwhile: a pipe that is full stops the process.
     """
-    call = f"import sys; from {module} import main; sys.exit(main(sys.argv[1:]))"
+    call = (
+        f"import os, sys; from {module} import main; code = main(sys.argv[1:]); "
+        "sys.stdout.flush(); sys.stderr.flush(); os._exit(code)"
+    )
     return subprocess.Popen(
         [sys.executable, "-P", "-c", call, *words],
         env=environment(more),

@@ -135,9 +135,9 @@ def _judged(cell: LadderCell, alpha: float) -> tuple[Place, int] | None:
 def _most(contrasts: Contrasts, arm: str, other: str, finite: Mapping[float, str], count: int) -> float:
     """What an arm gains over another at most, for all pairs at once, percent.
 
-    Tukey where the noise of all is alike; else the pair's own noise, moderated by the others' (item 3), with
-    Bonferroni's correction: the ends of a ladder are noisier than its middle, and a few seeds tell a variance
-    by themselves badly.
+    Tukey where the noise of all is alike; else the pair's own noise, moderated by the others'
+    (docs/statistics.md, item 3), with Bonferroni's correction: the ends of a ladder are noisier than its
+    middle, and a few seeds tell a variance by themselves badly.
     """
     if contrasts.pooled(finite.values()):
         return contrasts.among(arm, other, finite.values(), count).upper

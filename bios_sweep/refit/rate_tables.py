@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from bios_sweep.decision.table import Outcome
+from bios_sweep.defaults.measured import plain_number
 from bios_sweep.defaults.rules import setting_heuristic
 from bios_sweep.errors import InputError
 from bios_sweep.refit.design import FACTORS
@@ -183,7 +184,7 @@ def _of_another_rule(values: Mapping[str, Any]) -> str:
     rule = setting_heuristic(RATE)["rule"]
     for name, ours in (("lora_alpha", rule["alpha"]), ("alpha_rule", rule["alpha_rule"])):
         if values.get(name, ours) not in (ours, None):  # full fine-tuning has no alpha
-            told = f"{name} {values[name]} belongs to another learning-rate rule than {ours}"
+            told = f"{name} {values[name]} belongs to another learning-rate rule than {plain_number(ours)}"
             if name == "alpha_rule" and values[name] not in GROWTH:
                 raise InputError(told)
             return told

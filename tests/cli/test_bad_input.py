@@ -73,11 +73,16 @@ def test_a_key_that_nothing_reads_is_refused_with_the_nearest_known_one(refused,
 def test_an_unknown_sweep_is_refused_with_the_known_ones(refused):
     sentence = refused("sweeps=learning_rat", "model=planted", "cluster=inline")
     assert "there is no such sweep (did you mean 'learning_rate'?)" in sentence
-    assert "choose from aa, batch_size, batch_size_retuned, capacity, capacity_by_data, defaults" in sentence
+    assert (
+        "choose from aa, alpha, batch_size, batch_size_retuned, capacity, capacity_by_data, defaults"
+        in sentence
+    )
 
 
 def test_no_sweep_at_all_is_refused_with_the_known_ones(refused):
-    assert "no sweep is chosen; add sweeps=NAME, NAME being one of aa, batch_size" in refused("model=planted")
+    assert "no sweep is chosen; add sweeps=NAME, NAME being one of aa, alpha, batch_size" in refused(
+        "model=planted"
+    )
 
 
 @pytest.mark.parametrize("value", ["0", "-1e-4", "nan", "inf", "fast", "true", "[1]"])

@@ -34,12 +34,14 @@ class Trained:
     adapter: dict[str, torch.Tensor]
 
 
-def engine(folder: Path, settings: TrainingSettings, seed: int, examples: Any, keep: Path) -> Trained:
+def engine(
+    folder: Path, settings: TrainingSettings, seed: int, examples: Any, keep: Path, *, folding: bool = True
+) -> Trained:
     """By the engine; `keep/first` and `keep/last` hold its adapter before and after."""
     base = load_base(folder, settings.dtype, torch.device("cpu"))
     with adapter(base, settings, seed) as adapted:
         save_adapter(adapted, keep / "first")
-        training = Training(base, adapted, settings, seed, examples, Fit(PIECE))
+        training = Training(base, adapted, settings, seed, examples, Fit(PIECE, folding=folding))
         losses = []
         for step in range(1, settings.max_steps + 1):
             losses.append(training.advance(step))

@@ -199,7 +199,8 @@ def by_tuner(folder: Path, task: Mapping[str, Any], *, trl: bool) -> dict[str, f
         run_config=tune.RunConfig(storage_path=str(folder / "tune"), verbose=0),
     )
     found = tuner.fit()
-    return {one.config["trial"]["name"]: one.metrics["eval_loss"] for one in found}
+    results = [found[place] for place in range(len(found))]
+    return {one.config["trial"]["name"]: one.metrics["eval_loss"] for one in results}
 
 
 class Warm:
@@ -251,7 +252,7 @@ def main() -> None:
     name, folder = sys.argv[1], Path(sys.argv[2]).resolve()
     task = json.loads((folder / "task.json").read_text())
     times = {"start": time.time()}
-    ray.init(num_cpus=ACTORS, include_dashboard=False, log_to_driver=False)
+    ray.init(address="local", num_cpus=ACTORS, include_dashboard=False, log_to_driver=False)
     times["ray"] = time.time()
     losses = PEERS[name](folder, task)
     times["trained"] = time.time()

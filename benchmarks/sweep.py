@@ -52,6 +52,7 @@ QUIET = {
     "MLFLOW_DISABLE_TELEMETRY": "true",
     "HF_HUB_OFFLINE": "1",
     "OMP_NUM_THREADS": "1",
+    "RAY_worker_niceness": "0",  # with Ray's 15 neighbours of the benchmark would go first
 }
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import statistics
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from bios_sweep.audit.blocks_of_runs import Sorted
@@ -12,9 +13,10 @@ from bios_sweep.audit.flaw import CAUTION, NOTE, SERIOUS, Flaw, compared_arms, n
 from bios_sweep.audit.runs import ArmRuns, ArmSet, RunTable, spread
 from bios_sweep.checks import is_number
 from bios_sweep.claims import FEW_STEPS
+from bios_sweep.decision.bounds import Bound
 from bios_sweep.vocabulary import Status
 
-EQUAL = 1.02  # budgets within 2 % are equal: steps = ceil(examples / batch) rounds (chosen, not measured)
+EQUAL = 1.02  # budgets within 2 % are equal (chosen, not measured)
 KINDS = ("examples", "tokens", "epochs", "steps", "iterations")  # what tells most of what was trained, first
 LENGTH = ("max_steps", "epochs", "train_examples")  # factors that change what an arm spends on purpose
 
@@ -26,7 +28,13 @@ def budget_held(table: RunTable, arms: ArmSet, runs: Sorted) -> str:
     """
     spent = _spent(table, arms, [arm for arm in compared_arms(arms, runs) if arm.factor not in LENGTH])
     known = [kind for kind in KINDS if spent[kind]]
-    equal = [kind for kind in known if spread(spent[kind].values()) <= EQUAL]
+    off = _rounding(arms, spent)
+    ends = {
+        kind: (min(own, key=own.__getitem__), max(own, key=own.__getitem__))
+        for kind, own in spent.items()
+        if own
+    }
+    equal = [kind for kind in known if _equal(spent, kind, off, *ends[kind])]
     return equal[0] if equal else "nothing" if known else "unknown"
 
 
@@ -53,6 +61,23 @@ def _spent(table: RunTable, arms: ArmSet, wanted: Sequence[ArmRuns]) -> dict[str
     return {kind: amounts if _whole(amounts) else {} for kind, amounts in spent.items()}
 
 
+def _rounding(arms: ArmSet, spent: Mapping[str, Mapping[str, float]]) -> dict[str, float]:
+    """Examples by which steps x batch may miss what an arm saw: the last batch of each epoch is not full."""
+    batch = {arm.name: _positive(arm.settings.get("batch_size")) for arm in arms.arms}
+    return {name: batch[name] * max(1.0, spent["epochs"].get(name, 1.0)) for name in spent["examples"]}
+
+
+def _equal(
+    spent: Mapping[str, Mapping[str, float]], kind: str, off: Mapping[str, float], one: str, other: str
+) -> bool:
+    """Whether two arms spent the same, but for how steps round; equal batches round alike."""
+    less, more = sorted((spent[kind][one], spent[kind][other]))
+    if more <= EQUAL * less:
+        return True
+    rounds = kind == "examples" and off.get(one) != off.get(other)
+    return rounds and more - less < max(off[one], off[other])
+
+
 def _positive(value: Any) -> float:
     return float(value) if is_number(value) and value > 0 else math.nan
 
@@ -70,8 +95,26 @@ def _mean_cost(table: RunTable, arms: ArmSet, kind: str, wanted: Iterable[str]) 
     return {name: statistics.fmean(own) if own else math.nan for name, own in amounts.items()}
 
 
-def confounded_budgets(table: RunTable, arms: ArmSet, runs: Sorted) -> dict[str, str]:
-    """Arms that spent another amount than the default though nothing was held equal: arm -> of what.
+@dataclass(frozen=True, kw_only=True)
+class Another:
+    """What an arm spent another amount of than the default: one of KINDS, and whether it was more."""
+
+    kind: str
+    more: bool
+
+    def explains(self, bound: Bound | None, margin: float) -> bool:
+        """Whether the budget could be what the arm shows: a gain that more made, or one that less took.
+
+        bound: the arm's; nothing is known of an arm without one. More explains no arm whose gain is below
+        the margin all the same, less none that gains.
+        """
+        if bound is None:
+            return True
+        return bound.upper >= margin if self.more else bound.lower <= 0.0
+
+
+def confounded_budgets(table: RunTable, arms: ArmSet, runs: Sorted) -> dict[str, Another]:
+    """Arms that spent another amount than the default though nothing was held equal.
 
     Where runs of one arm differ among themselves, what they spent is no part of the arm.
     """
@@ -87,7 +130,12 @@ def confounded_budgets(table: RunTable, arms: ArmSet, runs: Sorted) -> dict[str,
             own.setdefault(arm, []).append(amount)
     if any(spread(amounts) > EQUAL for amounts in own.values()):
         return {}
-    return {name: kind for name, amount in spent[kind].items() if not 1 / EQUAL <= amount / base <= EQUAL}
+    off, first = _rounding(arms, spent), wanted[0].name
+    return {
+        name: Another(kind=kind, more=amount > base)
+        for name, amount in spent[kind].items()
+        if not _equal(spent, kind, off, first, name)
+    }
 
 
 def unequal_budgets(table: RunTable, arms: ArmSet, runs: Sorted) -> list[Flaw]:
@@ -113,7 +161,8 @@ def unequal_budgets(table: RunTable, arms: ArmSet, runs: Sorted) -> list[Flaw]:
     kind = next(kind for kind in KINDS if spent[kind])
     base = spent[kind][compared[0].name]
     ratios = {name: amount / base for name, amount in spent[kind].items()}
-    unequal = [name for name, ratio in ratios.items() if not 1 / EQUAL <= ratio <= EQUAL]
+    off = _rounding(arms, spent)
+    unequal = [name for name in ratios if not _equal(spent, kind, off, compared[0].name, name)]
     if unequal:
         most = max(unequal, key=lambda name: abs(math.log(ratios[name])))
         how = " (steps x batch_size)" if kind == "examples" else ""

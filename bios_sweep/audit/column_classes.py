@@ -13,7 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from bios_sweep.study.metric_names import direction_of
-from bios_sweep.tables.column_names import ADJUSTS, CONFIGURED, MEASURED, OUTCOME_BLIND, RESULTS
+from bios_sweep.tables.column_names import ADJUSTS, CONFIGURED, MEASURED, OUTCOME_BLIND, RATES, RESULTS
 from bios_sweep.tables.text_table import RawTable, parsed, quiet_numbers
 
 ALIKE = 0.75  # of a crossing setting's values recur at every other seed (chosen, not measured)
@@ -75,8 +75,10 @@ def is_result(column: str, name: str) -> bool:
         return not is_label(column)
     if CONFIGURED.match(column):
         return False
-    words = set(re.split(r"[\W_]+", name.lower()))
-    return (direction_of(column) is not None and not BITS.search(name)) or not RESULTS.isdisjoint(words)
+    if direction_of(column) is not None and not BITS.search(name):
+        return True
+    words = re.split(r"[\W_]+", name.lower())
+    return not RESULTS.isdisjoint(words) or RATES.search("_".join(words)) is not None
 
 
 def settings_by_behaviour(unknown: Unknown) -> tuple[str, ...]:

@@ -7,6 +7,7 @@ from collections.abc import Collection, Mapping, Sequence
 
 from bios_sweep.audit.blocks_of_runs import Sorted
 from bios_sweep.audit.flaw import Flaw, some
+from bios_sweep.audit.soundness import is_by_budget
 from bios_sweep.audit.unpaired import RIVAL
 from bios_sweep.claims import claims_of
 from bios_sweep.decision.claims.evidence import INSENSITIVE, MORE_SEEDS
@@ -29,6 +30,8 @@ def supports(verdicts: Sequence[Verdict], runs: Sorted) -> tuple[str, ...]:
     told = []
     for verdict in verdicts:
         name, margin, scale = verdict.factor, verdict.margin, verdict.scale
+        if is_by_budget(verdict.reasons):
+            continue
         better = [row for row in _estimated(verdict) if _lower(row) > 0.0]
         if verdict.verdict in (Word.CONFIRM, Word.REFINE):
             told.append(f"{name}: {verdict.sentence}")

@@ -154,7 +154,14 @@ def _screen(context: Context, table: RunTable, rule: DecisionRule, confounding: 
     final, budgets = {}, confounded_budgets(table, arms, runs)
     for factor in factors:
         finding = after_screening(screening[factor.name], runs, margins[factor.name], rule)
-        finding = sound(finding, factor, confounding, arms, budgets)
+        bounds = {bound.arm: bound for bound in (*screening[factor.name].bounds, *finding.bounds)}
+        least = margins[factor.name]
+        spent = {
+            arm: one.kind
+            for arm, one in budgets.items()
+            if one.explains(bounds.get(arm), least.percent if least else 0.0)
+        }
+        finding = sound(finding, factor, confounding, arms, spent)
         final[factor.name] = against_rivals(finding, factor, arms, runs, rivals, margins[factor.name])
     return _Screened(
         runs=runs, margin=margin, margins=margins, factors=factors, screening=screening, final=final

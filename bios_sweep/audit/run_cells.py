@@ -60,6 +60,15 @@ def statuses_of(raw: RawTable, plain: dict[str, str]) -> tuple[str, ...]:
     return tuple(known[cell] for cell in raw.columns[column])
 
 
+def finished_of(raw: RawTable, plain: dict[str, str]) -> tuple[bool, ...]:
+    """Whether the table itself says of a run that it ended as it was to; an empty cell says nothing."""
+    column = first_column(plain, STATUSES)
+    cells = ("",) * raw.rows if column is None else raw.columns[column]
+    return tuple(
+        bool(word) and _status(word) == Status.COMPLETED for word in map(str.lower, map(str.strip, cells))
+    )
+
+
 def _status(word: str) -> str:
     word = word.rpartition(".")[2]  # Optuna's TrialState.COMPLETE
     if word in DONE_WORDS:

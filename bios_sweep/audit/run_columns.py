@@ -18,6 +18,7 @@ from bios_sweep.audit.run_cells import (
     arms_of,
     costs_of,
     ended_as,
+    finished_of,
     levels_of,
     seeds_of,
     stages_of,
@@ -34,7 +35,9 @@ from bios_sweep.tables.column_names import (
     ALIASES,
     ARMS,
     CONFIGURED,
+    CONTEXTS,
     METRICS,
+    RATES,
     RESULTS,
     RUNS,
     SEEDS,
@@ -47,6 +50,7 @@ from bios_sweep.tables.judged import decided_of, joined_of, looks_of, metric_of
 from bios_sweep.tables.text_table import RawTable, numbers, quiet_numbers
 from bios_sweep.vocabulary import Stage, Status
 
+RUN_NAMES = ("run_name", "name")
 MEANS = {"mean", "avg", "average"}
 OF_OTHER_DATA = {"train", "training", "baseline", "initial", "untrained", "best", "running", "ema"}
 
@@ -94,7 +98,9 @@ def to_runs(raw: RawTable, names: ColumnNames) -> RunTable:
     costs = costs_of(raw, plain)
     told_apart = [] if arm is None else [raw.columns[arm]]
     told_apart += [*found.settings.values(), *(c for own in found.contexts.values() for c in own.values())]
-    statuses, cut = without_stopped(statuses, costs, list(zip(*told_apart, strict=True)), raw.lines)
+    statuses, cut = without_stopped(
+        statuses, costs, list(zip(*told_apart, strict=True)), raw.lines, finished_of(raw, plain)
+    )
     return RunTable(
         source=raw.source,
         arms=None if arm is None else arms_of(raw, arm),
@@ -167,7 +173,8 @@ def _no_settings(rows: RunRows, raw: RawTable, classes: ColumnClasses) -> str:
         for column in classes.outcomes
         if len(set(raw.columns[column])) > 1 and not is_result(column, plain_name(column))
     ][:3]
-    also = f", or what the runs were told with --setting COL (such as {', '.join(might)})" if might else ""
+    such = f" (such as {', '.join(might)})" if might else ""
+    also = f", or what the runs were told with --setting COL{such}"
     apart = [column for column in classes.contexts if len(set(raw.columns[column])) > 1]
     if apart:
         also = f"; to compare the values of {apart[0]}, say --setting {apart[0]}"
@@ -202,20 +209,35 @@ def _with_seeds(raw: RawTable, names: ColumnNames) -> tuple[RawTable, tuple[str,
 def _with_seeds_of_names(
     raw: RawTable, names: ColumnNames, *, chart: bool
 ) -> tuple[RawTable, ColumnNames, tuple[str, ...]]:
-    """With a column of seeds where none is there and every arm's name ends with one.
+    """With a column of seeds where none is there and every name, of an arm or else of a run, ends with one.
 
     chart: the table has the runs' names and no settings.
     """
     plain = {column: plain_name(column) for column in raw.columns}
     arm = _chosen(raw, plain, names.arm or (NAME if chart else None), ARMS, "--arm")
-    if arm is None or _seed_column(raw, plain, names.seed) is not None:
+    told_by = arm or _names_beside_settings(raw, plain)
+    if told_by is None or _seed_column(raw, plain, names.seed) is not None:
         return raw, names, ()
-    told = arms_and_seeds(raw.columns[arm])
+    known = {alias for aliases in CONTEXTS.values() for alias in aliases}
+    apart = [raw.columns[c] for c, own in plain.items() if own in known or c in names.contexts]
+    contexts = [tuple(cells[row].strip() for cells in apart) for row in range(raw.rows)]
+    told = arms_and_seeds(raw.columns[told_by], contexts)
     if told is None:
         return raw, names, ()
-    note = f"arm and seed of every run are read from its name ({raw.columns[arm][0]}: seed {told[1][0]})"
-    columns = {**raw.columns, arm: told[0], SEEDS[0]: told[1]}
+    what = "the seed of every run is" if arm is None else "arm and seed of every run are"
+    note = f"{what} read from its name ({raw.columns[told_by][0]}: seed {told[1][0]})"
+    own_arms = {} if arm is None else {arm: told[0]}
+    columns = {**raw.columns, **own_arms, SEEDS[0]: told[1]}
     return replace(raw, columns=columns), replace(names, arm=arm), (note,)
+
+
+def _names_beside_settings(raw: RawTable, plain: Mapping[str, str]) -> str | None:
+    """The column of the runs' names where settings beside it tell the arms."""
+    known = {alias for aliases in ALIASES.values() for alias in aliases}
+    varied = [column for column, cells in raw.columns.items() if len(set(cells)) > 1]
+    if not any(plain[column] in known or CONFIGURED.match(column) for column in varied):
+        return None
+    return first_column(dict(plain), RUN_NAMES)
 
 
 def _seed_column(raw: RawTable, plain: dict[str, str], given: str | None) -> str | None:
@@ -287,8 +309,10 @@ def _value_column(raw: RawTable, plain: dict[str, str], given: str | None) -> tu
 
 def _is_metric(raw: RawTable, column: str, own: str) -> bool:
     """Whether a column of numbers has a metric's name, not that of a cost or of other data."""
-    words = set(re.split(r"[\W_]+", column.lower()))
-    if CONFIGURED.match(column) or is_blind(own) or not words.isdisjoint(RESULTS | OF_OTHER_DATA):
+    words = re.split(r"[\W_]+", column.lower())
+    if CONFIGURED.match(column) or is_blind(own) or RATES.search("_".join(words)):
+        return False
+    if not (RESULTS | OF_OTHER_DATA).isdisjoint(words):
         return False
     cells = quiet_numbers(raw.columns[column])
     return cells is not None and any(map(math.isfinite, cells)) and direction_of(own) is not None

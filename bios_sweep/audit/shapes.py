@@ -6,13 +6,14 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import pairwise
 
 from bios_sweep.errors import InputError
 from bios_sweep.tables.column_names import METRIC, SEEDS, VALUE
 from bios_sweep.tables.text_table import RawTable
 
 SEEDED = re.compile(r"^(?P<metric>.*?)[ _./=-]*\(?(?<![a-z])seed[ _./=-]*(?P<seed>\d+)\)?$", re.IGNORECASE)
-NAMED = re.compile(r"^(?P<arm>.*[^ _./=-])[ _./=-]+s(?:eed)?[ _./=-]*(?P<seed>\d+)$", re.IGNORECASE)
+NAMED = re.compile(r"^(?P<arm>.*[^ _./=-])[ _./=-]+s(?P<word>eed)?[ _./=-]*(?P<seed>\d+)$", re.IGNORECASE)
 PER_SEED = "per seed"  # the values of such columns, where their names tell no metric
 
 
@@ -62,17 +63,30 @@ def _a_row_per_seed(raw: RawTable, value: str | None) -> tuple[RawTable, str | N
     return replace(raw, columns=columns, lines=lines, notes=(*raw.notes, note)), name
 
 
-def arms_and_seeds(names: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
+def arms_and_seeds(
+    names: Sequence[str], contexts: Sequence[object]
+) -> tuple[tuple[str, ...], tuple[str, ...]] | None:
     """Arm and seed of every run, where all names end with a seed: `lora_r8_s0`, `lr=2e-4, seed 1`.
 
-    None unless there are two arms at least, each at two seeds or more, and no run twice.
+    contexts: per run the model, data or machine, in each of which the same names may come again. None unless
+    there are two arms at least, each at two seeds or more, and no run twice in one context; nor where the
+    numbers behind an `s` double, as those of a scale do.
     """
-    found = [NAMED.match(name.strip()) for name in names]
-    told = [(match["arm"].rstrip(" ,;"), match["seed"]) for match in found if match]
-    each = Counter(arm for arm, _ in set(told))
-    if len(told) < len(names) or len(set(told)) < len(told) or len(each) < 2 or min(each.values()) < 2:
+    found = [match for name in names if (match := NAMED.match(name.strip()))]
+    told = [(match["arm"].rstrip(" ,;"), match["seed"]) for match in found]
+    if len(told) < len(names) or _doubles([int(match["seed"]) for match in found if not match["word"]]):
+        return None
+    runs = list(zip(contexts, told, strict=True))
+    each = Counter((context, arm) for context, (arm, _) in set(runs))
+    if len(set(runs)) < len(runs) or len({arm for _, arm in each}) < 2 or min(each.values()) < 2:
         return None
     return tuple(arm for arm, _ in told), tuple(seed for _, seed in told)
+
+
+def _doubles(numbers: Sequence[int]) -> bool:
+    """Whether three numbers or more are each twice the one before: 1, 2, 4."""
+    steps = sorted(set(numbers))
+    return len(steps) > 2 and all(2 * one == two > 0 for one, two in pairwise(steps))
 
 
 def _apart(column: str) -> str:

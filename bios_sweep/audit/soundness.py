@@ -27,13 +27,16 @@ from bios_sweep.decision.finding import (
 )
 from bios_sweep.decision.gates import ONE_SEED
 from bios_sweep.decision.verdicts import confirm_candidate
-from bios_sweep.reasons import Kind
+from bios_sweep.reasons import Kind, Reason
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.vocabulary import Word
 
 WEAKENED = {  # kind of flaw -> what it means for the verdict on that arm
     "unequal_budgets": Kind("its budget differs from the default's, so the gain may be the budget"),
 }
+
+
+SPENT = "the number of "  # before what a budget is of, where that is what moved
 
 
 DIFFERS = Kind("{column} differs between the runs ({values})")
@@ -98,16 +101,14 @@ def sound(
 ) -> Finding:
     """No word about a setting that never moved alone, nor about an arm whose runs differ among themselves.
 
-    budgets: arms that spent more or less than the default of what is named there.
+    budgets: arms whose gain what they spent could explain, and what they spent more or less of.
     """
     if finding.state == Word.SCREENING_ONLY:
         return finding
     reasons = []
     main, others = confounding.of(factor.name)
     if not others:
-        others = tuple(
-            dict.fromkeys(f"the number of {budgets[arm]}" for arm in factor.arms if arm in budgets)
-        )
+        others = tuple(dict.fromkeys(f"{SPENT}{budgets[arm]}" for arm in factor.arms if arm in budgets))
     if others:
         reasons.append(CONFOUNDED(others=", ".join(others), main=main))
     about = (arms.baseline.name, *factor.arms)
@@ -119,6 +120,11 @@ def sound(
     # that none of the levels which moved alone gains says nothing of those that did not
     rest = [one for one in still_true(finding) if not (others and one.kind == INSENSITIVE)]
     return replace(finding, state=Word.INCONCLUSIVE, test=None, reasons=(*reasons, *rest))
+
+
+def is_by_budget(reasons: Sequence[Reason]) -> bool:
+    """Whether what was spent could explain the effect, so that nothing is said of the setting."""
+    return any(one.kind == CONFOUNDED and one.facts["others"].startswith(SPENT) for one in reasons)
 
 
 def still_true(finding: Finding) -> tuple[Any, ...]:

@@ -9,10 +9,11 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from itertools import pairwise
 
+from bios_sweep.audit.run_cells import finished_of
 from bios_sweep.errors import InputError
 from bios_sweep.tables.column_names import (
     ALIASES,
@@ -132,14 +133,17 @@ def _last_steps(raw: RawTable, value: str | None) -> tuple[RawTable, tuple[str, 
         )
     ends = {name: max(rows, key=lambda row: steps[row]) for name, rows in runs.items()}
     table = _ended(raw, value, steps, runs)
-    short = _stopped([steps[row] for row in ends.values()])
     note = f"a row per {counter}: the last of each of {len(runs)} runs is its outcome"
-    if not short:
+    early = _stopped([steps[row] for row in ends.values()])
+    short = [one and not own for one, own in zip(early, finished_of(table, plain), strict=False)]
+    if not any(early):
         return table, (note,)
     most = max(steps[row] for row in ends.values())
-    first = next(place for place, is_short in enumerate(short) if is_short)
-    told = f"{sum(short)} of {len(runs)} runs ended before {counter} {most:g} (line {table.lines[first]})"
-    return _marked(table, plain, short), (note, f"{told} and have no outcome")
+    what = "and have no outcome" if any(short) else "and are finished, by the table's own word, so counted"
+    first = (short if any(short) else early).index(True)
+    told = f"{sum(short) or sum(early)} of {len(runs)} runs ended before {counter} {most:g}"
+    table = _marked(table, plain, short) if any(short) else table
+    return table, (note, f"{told} (line {table.lines[first]}) {what}")
 
 
 def _runs_of_steps(
@@ -229,10 +233,13 @@ def without_stopped(
     costs: Mapping[str, Sequence[float]],
     arms: Sequence[object],
     lines: Sequence[int],
+    finished: Sequence[bool],
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Statuses in which a run that ended before the others of its arm has no outcome, and the note of it.
 
     costs: how far every run came, where the table tells it. arms: what tells the arms apart, per run.
+    finished: runs of which the table says so, as of one that ended early by its own rule; they count, with a
+    note.
     """
     for kind in REACHED:
         reached = costs.get(kind)
@@ -253,11 +260,22 @@ def without_stopped(
             if is_short
         }
         if short and len(short) <= (1 - MOSTLY) * len(done):
-            kept = tuple(Status.FAILED if row in short else status for row, status in enumerate(statuses))
-            some = "1 run" if len(short) == 1 else f"{len(short)} runs"
-            told = f"{some} ended before the others of the same settings (line {lines[min(short)]})"
-            return kept, (f"{told}, by the column of {kind}: stopped, without an outcome",)
+            cut = {row for row in short if not finished[row]}
+            kept = tuple(Status.FAILED if row in cut else status for row, status in enumerate(statuses))
+            said = (
+                (cut, "stopped, without an outcome"),
+                (short - cut, "finished, by the table's own word, so counted; see whether that was meant"),
+            )
+            return kept, tuple(_ended_early(rows, kind, lines, what) for rows, what in said if rows)
     return tuple(statuses), ()
+
+
+def _ended_early(rows: Set[int], kind: str, lines: Sequence[int], what: str) -> str:
+    some = "1 run" if len(rows) == 1 else f"{len(rows)} runs"
+    return (
+        f"{some} ended before the others of the same settings (line {lines[min(rows)]}), by the column of "
+        f"{kind}: {what}"
+    )
 
 
 def _marked(table: RawTable, plain: Mapping[str, str], short: Sequence[bool]) -> RawTable:

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import shlex
 from argparse import Namespace
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bios_sweep.cli.verbs import ACTIONS, FLAGS, SHELLS, VERBS
+from bios_sweep.cli.verbs import ACTIONS, FLAGS, HYDRAS, SHELLS, VERBS
 from bios_sweep.config.keys import read_conf
 from bios_sweep.config.places import config_root
+from bios_sweep.defaults.exporters.tools import TOOLS
 from bios_sweep.reference.terms import TERMS
 
 CONFIG_DIR, SWEEP, SWEEPS = "--config-dir", "--sweep", "sweeps"
@@ -32,14 +33,22 @@ complete -o nospace -o default -F _bios_sweep bios-sweep
     "zsh": """\
 #compdef bios-sweep
 _bios_sweep() {
-    local -a found
+    local -a found whole
     found=("${(@f)$(bios-sweep completion --line "${(j: :)words[1,CURRENT]}" 2>/dev/null)}")
-    [[ -n "$found" ]] && compadd -S '' -- "${found[@]}" || _files
+    found=("${(@)found:#}")
+    whole=("${(@M)found:#* }")
+    (( $#found )) || _files
+    (( $#whole )) && compadd -- "${whole[@]% }"
+    found=("${(@)found:#* }")
+    (( $#found )) && compadd -S '' -- "${found[@]}"
 }
 compdef _bios_sweep bios-sweep
 """,
     "fish": """\
-complete -c bios-sweep -f -a '(bios-sweep completion --line (commandline -cp | string collect) 2>/dev/null)'
+function __bios_sweep
+    bios-sweep completion --line (commandline -cp | string collect) 2>/dev/null | string trim --right
+end
+complete -c bios-sweep -f -a '(__bios_sweep)'
 """,
 }
 
@@ -72,13 +81,16 @@ def _split(line: str) -> list[str]:
 
 def _offered(before: Sequence[str], last: str) -> Iterator[str]:
     verb = next((word for word in before if word in VERBS), None)
+    if verb is None and set(before) & set(HYDRAS):
+        verb = "plan"  # as `main` takes it
     if verb is None:
         yield from _done(VERBS)
         yield from _done(("--help", "--version"))
         return
     taken = VERBS[verb]
-    if before[-1] in FLAGS and "action" not in FLAGS[before[-1]]:
-        yield from _values_of(before[-1], before)
+    options = FLAGS.get(f"{verb} {before[-1]}", FLAGS.get(before[-1], {"action": ""}))
+    if "action" not in options:
+        yield from _values_of(before[-1], before, options)
     elif last.startswith("-"):
         yield from _done((*taken.flags, "--help", "--debug"))
     elif taken.operands == "overrides":
@@ -95,9 +107,9 @@ def _done(words: Iterable[str]) -> Iterator[str]:
     return (f"{word} " for word in words)
 
 
-def _values_of(flag: str, before: Sequence[str]) -> Iterator[str]:
-    """What stands behind a flag: one of its choices, or the sweeps of the workspace."""
-    choices = FLAGS[flag].get("choices", ())
+def _values_of(flag: str, before: Sequence[str], options: Mapping[str, object]) -> Iterator[str]:
+    """What stands behind a flag: one of its choices, a trainer, or the sweeps of the workspace."""
+    choices = options.get("choices", TOOLS if options.get("metavar") == "TOOL" else ())
     yield from _done(map(str, choices))  # type: ignore[call-overload]  # of argparse's words, untyped here
     if flag == SWEEP:
         given = [word.partition("=")[2] for word in before if word.startswith("workspace=")]

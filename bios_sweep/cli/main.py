@@ -65,14 +65,22 @@ def _run(args: argparse.Namespace) -> int:
 def _parse(words: Sequence[str]) -> argparse.Namespace:
     """Overrides and flags may mix in any order, also before the verb; argparse's subcommands cannot."""
     place = next((place for place, word in enumerate(words) if word in VERBS), None)
-    if place is None and any(word.partition("=")[0] in HYDRAS for word in words):
-        words, place = ["plan", *words], 0  # a program of Hydra's has no verbs
+    if place is None and _of_hydra(words):
+        words, place = ["plan", *words], 0
     if place is None:
         return _parser().parse_args(words)
     name, rest = words[place], [*words[:place], *words[place + 1 :]]
     args = _verb_parser(name, VERBS[name]).parse_intermixed_args(rest)
     args.verb = name
     return args
+
+
+def _of_hydra(words: Sequence[str]) -> bool:
+    """Whether a line without a verb is as Hydra programs have it: overrides, and Hydra's own switches."""
+    taken = {place + 1 for place, word in enumerate(words) if word in ("--cfg", "--config-dir")}
+    others = (word for place, word in enumerate(words) if place not in taken)
+    asked = any(word.partition("=")[0] in HYDRAS for word in words)
+    return asked and all("=" in word or word.startswith("-") for word in others)
 
 
 class Parser(argparse.ArgumentParser):

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from bios_sweep.vocabulary import Goal
 
+VIEWS = ("job", "hydra", "all")  # of --cfg
 HYDRAS = ("--cfg", "--info", "--hydra-help")  # what Hydra's own programs take, where a configuration counts
 
 
@@ -277,9 +278,7 @@ FLAGS = {
     "--send": _switch("submit it too (sbatch, kubectl or ray must be here)"),
     "--file": _value("FILE", "where to write it; by default named by the sweep", type=Path),
     "--json": _switch("print JSON"),
-    "--cfg": _choice(
-        ("job", "hydra", "all"), "print the configuration and do nothing; job: the values that would be used"
-    ),
+    "--cfg": _choice(VIEWS, "print the configuration and do nothing; job: the values that would be used"),
     "--info": _switch("print where files were looked for and what was chosen, and do nothing"),
     "--hydra-help": _switch("what of Hydra's command line works here"),
     "--line": _value("TEXT", "print the words that may stand at the end of this command line"),

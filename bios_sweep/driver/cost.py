@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Collection, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from bios_sweep.config.build import factors_of
 from bios_sweep.config.compose import compose_config
@@ -14,9 +14,11 @@ from bios_sweep.driver.precision import gpu_names
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.driver.ways import tariff_of
+from bios_sweep.engines.training.memory import Shape
+from bios_sweep.engines.training.operations import Operations
 from bios_sweep.execution.gpus import memory_of
 from bios_sweep.execution.speed import DECODING, Speed, is_like, speed_of_cpu, speed_of_gpus
-from bios_sweep.records.earlier import seconds_per_example
+from bios_sweep.records.earlier import one_each, seconds_per_example
 from bios_sweep.report.content.plan_cost import (
     NIGHT,
     Basis,
@@ -27,6 +29,7 @@ from bios_sweep.report.content.plan_cost import (
     cheaper_design,
 )
 from bios_sweep.request import CUDA, INLINE, Request
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.vocabulary import Cheaper
@@ -36,11 +39,19 @@ LEAST_STEPS = 100  # below it the platform's default itself says that training i
 
 
 def rate_of(prepared: Prepared) -> Rate | None:
-    """Seconds per training example; None where nothing was timed and the arithmetic lacks a number."""
+    """A training example of the baseline; None where nothing was timed and the arithmetic lacks a number."""
     plan, request = prepared.plan, prepared.request
     names = _names(request) if request.trial_device == CUDA else None
-    found = seconds_per_example(prepared.workspace, plan.study.scenario, lambda name: is_like(name, names))
-    return _reckoned(plan, request) if found is None else Rate(seconds_per_example=found[0], trials=found[1])
+    needs = _needs_of(plan, request)
+    found = seconds_per_example(
+        prepared.workspace,
+        plan.study.scenario,
+        lambda name: is_like(name, names),
+        weight=one_each if needs is None else needs.weight,
+    )
+    if found is not None:
+        return Rate(seconds_per_example=found[0], trials=found[1])
+    return None if needs is None else _reckoned(needs)
 
 
 def prices_of(prepared: Prepared, rate: Rate, workers: int) -> Prices:
@@ -61,21 +72,63 @@ def _beside_the_baseline(plan: Plan, request: Request) -> tuple[dict[str, float]
 
     By operations, whatever the rate rests on; nothing where the model's sizes are not known.
     """
+    needs = _needs_of(plan, request)
+    if needs is None:
+        return {}, 0.0
+    arms = [arm.settings for arm in plan.arms if arm.settings.method != plan.study.baseline.method]
+    return {settings.method: needs.weight(settings) for settings in arms}, needs.once
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Needs:
+    """What a plan's trials compute, by the model's shape. twice: with activation checkpointing."""
+
+    plan: Plan
+    shape: Shape
+    speed: Speed
+    twice: bool
+    baseline: Operations
+
+    @property
+    def one(self) -> float:
+        """What one training example of the baseline takes, all of its trial included."""
+        return _as_training(self.baseline) / self.plan.baseline.examples()
+
+    @property
+    def once(self) -> float:
+        """What the reference of pairs takes, in examples of the baseline."""
+        return reference_operations(self.plan, self.shape) / self.one
+
+    def weight(self, settings: TrainingSettings) -> float:
+        """What an example takes of another method, in examples of the baseline; 1 of its own method.
+
+        At the baseline's budget, so that it says only what the method changes.
+        """
+        base = self.plan.study.baseline
+        if settings.method == base.method:
+            return 1.0
+        budget = {name: getattr(base, name) for name in ("max_steps", "batch_size", "max_length")}
+        asked = replace(settings, **budget)
+        needed = operations_of(self.plan, self.shape, twice=self.twice, settings=asked)
+        return 1.0 if needed is None else _as_training(needed) / _as_training(self.baseline)
+
+
+def _needs_of(plan: Plan, request: Request) -> _Needs | None:
+    """None of what is not ours to train, and where a size, a speed or the tokens are not known."""
     shape = shape_of_plan(plan) if plan.study.scenario.engine == LORA_ENGINE else None
     speed = None if shape is None else _speed(plan, request)
     if shape is None or speed is None:
-        return {}, 0.0
+        return None
     twice = _computed_twice(plan, request, speed)
-    base = operations_of(plan, shape, twice=twice)
-    if base is None:
-        return {}, 0.0
-    one = base.total / plan.baseline.examples()
-    weights = {}
-    for arm in plan.arms:
-        of_arm = operations_of(plan, shape, twice=twice, settings=arm.settings)
-        if arm.settings.method != plan.study.baseline.method and of_arm is not None:
-            weights[arm.settings.method] = of_arm.total / arm.examples() / one
-    return weights, reference_operations(plan, shape) / one
+    baseline = operations_of(plan, shape, twice=twice)
+    if baseline is None:
+        return None
+    return _Needs(plan=plan, shape=shape, speed=speed, twice=twice, baseline=baseline)
+
+
+def _as_training(needed: Operations) -> float:
+    """A trial's operations as time: decoding ones as the training that would take as long."""
+    return needed.training + needed.evaluation + needed.decoding / DECODING
 
 
 def workers_of(request: Request) -> int:
@@ -88,24 +141,16 @@ def workers_of(request: Request) -> int:
     return min(fit, request.expected_workers)
 
 
-def _reckoned(plan: Plan, request: Request) -> Rate | None:
-    """By the model's shape and the device's rate; None of what is not ours to train."""
-    scenario = plan.study.scenario
-    shape = shape_of_plan(plan) if scenario.engine == LORA_ENGINE else None
-    speed = _speed(plan, request) if shape is not None else None
-    if shape is None or speed is None:
-        return None
-    needed = operations_of(plan, shape, twice=_computed_twice(plan, request, speed))
-    if needed is None:
-        return None
-    seconds = (needed.training + needed.evaluation + needed.decoding / DECODING) / speed.per_second
+def _reckoned(needs: _Needs) -> Rate:
+    """By the model's shape and the device's rate."""
+    speed = needs.speed
     return Rate(
-        seconds_per_example=seconds / plan.baseline.examples(),
+        seconds_per_example=needs.one / speed.per_second,
         trials=0,
         basis=Basis(
-            operations=needed.total,
+            operations=needs.baseline.total,
             device=speed.name,
-            dtype=plan.study.baseline.dtype,
+            dtype=needs.plan.study.baseline.dtype,
             peak=speed.peak,
             utilisation=speed.utilisation,
             per_second=speed.per_second,

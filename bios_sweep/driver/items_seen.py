@@ -47,7 +47,7 @@ def _seen(plan: Plan, score: Score, workspace: Workspace) -> ItemsSeen | None:
             asked = workspace.read_plan(sweep_id)["study"]["scenario"]["data"]
             if not _asks_the_same(asked, plan, score):
                 continue
-            found = seen_differences(list(_differences(read_state(journal), workspace)))
+            found = seen_differences(list(_differences(read_state(journal), workspace, score.items)))
             if found is None:
                 continue
             return ItemsSeen(differing=round(found[0], 4), lasting=round(found[1], 3), sweep=sweep_id)
@@ -60,13 +60,16 @@ def _asks_the_same(data: Mapping[str, Any], plan: Plan, score: Score) -> bool:
     return bool(asked and same and Score.from_dict(asked).identity() == score.identity())
 
 
-def _differences(state: SweepState, workspace: Workspace) -> Iterator[Floats]:
-    """Per arm its items' scores less the default's at the same seed, shape (S, items)."""
+def _differences(state: SweepState, workspace: Workspace, items: int) -> Iterator[Floats]:
+    """Per arm its items' scores less the default's at the same seed, shape (S, items).
+
+    A trial whose file has other than so many items is left out: it was cut short.
+    """
     scores: dict[str, dict[int, Floats]] = defaultdict(dict)
     for trial in state.trials.values():
         if trial.result is not None and trial.result.status == Status.COMPLETED:
             found = item_scores(workspace, trial.spec.key)
-            if found is not None:
+            if found is not None and found.shape == (items,):
                 scores[trial.spec.arm][trial.spec.seed] = found
     default = scores.pop(BASELINE, {})
     for own in scores.values():

@@ -30,6 +30,7 @@ from bios_sweep.engines.training.memory import (
 )
 from bios_sweep.errors import ConfigError
 from bios_sweep.execution.gpus import find_gpus, memory_of
+from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import AUTO, CUDA, Request, request_of
 from bios_sweep.settings import DORA, FULL, LORA, QLORA
 from bios_sweep.study.plan import Plan, build_plan
@@ -85,14 +86,20 @@ def shared_by_memory(plan: Plan, request: Request, cluster: Mapping[str, Any]) -
     return shared, request_of(cluster, sharers)
 
 
-def memory_notes(plan: Plan, request: Request, sizes: Mapping[str, int]) -> tuple[list[str], list[str]]:
+def memory_notes(
+    plan: Plan, request: Request, sizes: Mapping[str, int], *, begun: bool = False
+) -> tuple[list[str], list[str]]:
     """(what fits, what does not) as sentences, per kind of GPU. sizes: name -> bytes of memory.
 
+    begun: a run has opened the sweep before, so that what wastes GPUs is told and not refused.
+
     Raises:
-        ConfigError: a trial is given several GPUs, each of which would hold it.
+        ConfigError: a new sweep gives a trial several GPUs, where one of any kind would hold it.
     """
-    _refuse_waste(plan, request, sizes)
-    fits, lacks = [], []
+    waste = _waste(plan, sizes)
+    if waste and not begun:
+        raise ConfigError(waste)
+    fits, lacks = [], [waste] if waste else []
     for name, total in sizes.items():
         found = fitting_on(plan, request, total)
         if found is None:
@@ -112,19 +119,25 @@ def memory_notes(plan: Plan, request: Request, sizes: Mapping[str, int]) -> tupl
     return fits, lacks
 
 
-def _refuse_waste(plan: Plan, request: Request, sizes: Mapping[str, int]) -> None:
+def has_begun(plan: Plan, workspace: Workspace) -> bool:
+    """Whether a run has opened the plan's sweep before."""
+    return workspace.journal_file(plan.sweep_id).exists()
+
+
+def _waste(plan: Plan, sizes: Mapping[str, int]) -> str:
+    """What to say where trials take several GPUs and one of every kind would hold them; else nothing."""
     load = load_of(plan)
-    shape = None if load is None or load.gpus == 1 else shape_of_plan(plan)
+    shape = None if load is None or load.gpus == 1 or not sizes else shape_of_plan(plan)
     if load is None or shape is None:
-        return
-    alone = replace(load, gpus=1)
-    for name, total in sizes.items():
-        if fitting(shape, alone, room_on(total, 1), **_asked(plan)).fits:
-            raise ConfigError(
-                f"cluster.gpus_per_trial={load.gpus}: a trial fits on one {name} ({total / GIB:.0f} GiB); "
-                "several would compute one after another for it; take cluster.gpus_per_trial=1, "
-                f"so that {load.gpus} trials train where one would"
-            )
+        return ""
+    name, total = min(sizes.items(), key=lambda kind: kind[1])  # what holds it there, the larger hold, too
+    if not fitting(shape, replace(load, gpus=1), room_on(total, 1), **_asked(plan)).fits:
+        return ""
+    return (
+        f"cluster.gpus_per_trial={load.gpus}: a trial fits on one {name} ({total / GIB:.0f} GiB); "
+        "several would compute one after another for it; take cluster.gpus_per_trial=1, "
+        f"so that {load.gpus} trials train where one would"
+    )
 
 
 def _how(found: Fitting) -> str:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from bios_sweep.driver.cost import prices_of, rate_of, with_cheaper, workers_of
 from bios_sweep.driver.evaluation import plan_evaluation
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
-from bios_sweep.driver.memory import memory_notes
+from bios_sweep.driver.memory import has_begun, memory_notes
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.rehearsed import known_noise
 from bios_sweep.driver.stable import stable_notes
@@ -158,7 +158,8 @@ def planned(
 def planned_here(prepared: Prepared) -> PlannedSweep:
     """The same, with what this machine's GPUs have to say to it."""
     gpus = gpus_of_this_machine(prepared.request)
-    fits, lacks = memory_notes(prepared.plan, prepared.request, sizes_of(gpus, prepared.request))
+    sizes, begun = sizes_of(gpus, prepared.request), has_begun(prepared.plan, prepared.workspace)
+    fits, lacks = memory_notes(prepared.plan, prepared.request, sizes, begun=begun)
     return planned(prepared, [*gpu_warnings(prepared, gpus), *lacks], fits)
 
 

@@ -6,16 +6,17 @@ The one entry of the command line and of Python. It prints nothing: a `Listener`
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from importlib import util
 from typing import Any
 
 from bios_sweep.driver.asked_before import after_earlier, require_unasked
+from bios_sweep.driver.cost import workers_of
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
 from bios_sweep.driver.loop import run_trials, take_timing
-from bios_sweep.driver.memory import memory_notes
+from bios_sweep.driver.memory import has_begun, memory_notes
 from bios_sweep.driver.place import (
     GPU_LOOKER,
     choose_executor,
@@ -40,15 +41,13 @@ from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.hub.cache import DATASET, MODEL
 from bios_sweep.hub.pins import keep_pins
 from bios_sweep.ports import Executor, Listener, PreflightLine
-from bios_sweep.procedure.line import as_needed, longest_first
+from bios_sweep.procedure.line import Order, as_needed, longest_first
 from bios_sweep.procedure.source import ProcedureSource
-from bios_sweep.procedure.state import State
 from bios_sweep.records.earlier import known_of, seal_timing
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.request import INLINE
-from bios_sweep.study.trials import TrialSpec
+from bios_sweep.request import Request
 
 LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and does not wait long for it
 
@@ -200,10 +199,15 @@ def _checked_place(
     devices = devices or _gpus_here(prepared, executor)
     return _Place(
         executor=executor,
-        side_by_side=request.executor != INLINE,
+        side_by_side=takes_several(request),
         words=executor.check(),
         devices=devices,
     )
+
+
+def takes_several(request: Request) -> bool:
+    """Whether more than one trial may run at a time; of a cluster that is joined only its limit is known."""
+    return request.max_concurrent != 1 and (request.joins or workers_of(request) > 1)
 
 
 def _in_memory(prepared: Prepared, devices: tuple[Mapping[str, Any], ...]) -> tuple[list[str], list[str]]:
@@ -211,7 +215,8 @@ def _in_memory(prepared: Prepared, devices: tuple[Mapping[str, Any], ...]) -> tu
     sizes: dict[str, int] = {}
     for gpu in devices:
         sizes[str(gpu["name"])] = min(int(gpu["total"]), sizes.get(str(gpu["name"]), int(gpu["total"])))
-    return memory_notes(prepared.plan, prepared.request, sizes)
+    begun = has_begun(prepared.plan, prepared.workspace)
+    return memory_notes(prepared.plan, prepared.request, sizes, begun=begun)
 
 
 def _on_gpus(prepared: Prepared) -> list[str]:
@@ -256,8 +261,10 @@ def _drive(
         except BaseException as error:
             with suppress(BiosSweepError):  # a full disk may be the very error
                 journal.closed(f"interrupted: {type(error).__name__}")
-            if mirror is not None:
-                mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
+            with suppress(Exception):  # whatever the tracker says, the error is the one above
+                mirror = mirror or tracking.mirror(sweep.plan, journal.state.seq)
+                if mirror is not None:
+                    mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
             raise
         mirror = mirror or tracking.mirror(sweep.plan, journal.state.seq)
         caught_up = mirror is None or mirror.finish(tracking.flush_seconds)
@@ -271,9 +278,7 @@ def _follow_overtaken(sweep: Sweep, tracking: Tracking) -> bool:
     return all(followed)
 
 
-def _source(
-    sweep: Sweep, journal: Journal, stop: Stop, order: Callable[[State], Sequence[TrialSpec]]
-) -> ProcedureSource:
+def _source(sweep: Sweep, journal: Journal, stop: Stop, order: Order) -> ProcedureSource:
     """Knows all that earlier runs found."""
     earlier = known_of(sweep.plan, sweep.workspace)
     source = ProcedureSource(sweep.plan, should_stop=stop.asked, known=earlier, order=order)

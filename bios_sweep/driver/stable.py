@@ -7,7 +7,7 @@ from typing import Any
 
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.study.plan import Plan
-from bios_sweep.study.stable import ends_of, shared_ends, steps_saved
+from bios_sweep.study.stable import ends_of, shared_ends, stable_part, steps_saved
 from bios_sweep.study.trials import short_hash
 
 
@@ -22,7 +22,7 @@ def asked_stable(plan: Plan, ended: Callable[[str], bool] = lambda _key: False) 
     if not ends:
         return {}
     sharing = [trial for trial in plan.trials if ends_of(trial.settings) in ends and ended(trial.key)]
-    finished = [[trial.seed, ends_of(trial.settings)] for trial in sharing]
+    finished = [[trial.seed, stable_part(trial.settings), ends_of(trial.settings)] for trial in sharing]
     return {"stable": {"ends": ends, "scenario": short_hash(of_all), "finished": finished}}
 
 

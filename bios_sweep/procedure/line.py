@@ -3,38 +3,38 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 
 from bios_sweep.procedure.state import State
-from bios_sweep.study.stable import leader_of, may_share
+from bios_sweep.study.plan import Plan
+from bios_sweep.study.stable import leader_of, may_share, stable_part
 from bios_sweep.study.trials import TrialSpec
 
+Order = Callable[[Plan, State], Sequence[TrialSpec]]  # in which a state's missing trials are handed out
 
-def as_needed(state: State) -> Sequence[TrialSpec]:
+
+def as_needed(_plan: Plan, state: State) -> Sequence[TrialSpec]:
     """The order in which the procedure names them, seed by seed: where one trial runs after the other."""
     return state.missing
 
 
-def longest_first(state: State) -> Sequence[TrialSpec]:
+def longest_first(plan: Plan, state: State) -> Sequence[TrialSpec]:
     """The longest first, where several run at a time: begun last, it would run alone at the end.
 
-    By the cost of its arm over the default's where that is known (`State.costs`), else by its examples;
-    equals keep their order. The very first trial and its twin stay first: nothing can be compared where
-    these fail.
+    By its examples; where the cost of its arm is known (`State.costs`), by those that the default of its cell
+    would train in that time. Equals keep their order. The very first trial and its twin stay first: nothing
+    can be compared where these fail.
     """
     head = [trial for trial in state.missing[:2] if trial.settings == state.missing[0].settings]
-    rest = state.missing[len(head) :]
-    examples = max((_examples(trial) for trial in head), default=1)
+    of_default = {arm.name: one.baseline.examples() for one in plan.cells or (plan,) for arm in one.arms}
 
     def length(trial: TrialSpec) -> float:
         cost = state.costs.get(trial.arm)
-        return _examples(trial) / examples if cost is None else cost.ratio
+        if cost is None:
+            return trial.settings.max_steps * trial.settings.batch_size
+        return cost.ratio * of_default[trial.arm]
 
-    return [*head, *sorted(rest, key=length, reverse=True)]
-
-
-def _examples(trial: TrialSpec) -> int:
-    return trial.settings.max_steps * trial.settings.batch_size
+    return [*head, *sorted(state.missing[len(head) :], key=length, reverse=True)]
 
 
 class Line:
@@ -50,7 +50,7 @@ class Line:
         self._over: set[str] = set()
         self._sharing: dict[int, dict[str, TrialSpec]] = {}
         for trial in missing:
-            if may_share(trial.settings):
+            if stable_part(trial.settings) is not None and not trial.repeat:  # one without a decay leads too
                 self._sharing.setdefault(trial.seed, {})[trial.key] = trial
 
     def pop(self, taken: Collection[str]) -> TrialSpec | None:
@@ -83,6 +83,6 @@ class Line:
         self._over.add(key)
 
     def _with(self, trial: TrialSpec) -> list[TrialSpec]:
-        if not may_share(trial.settings):
+        if trial.repeat or not may_share(trial.settings):
             return []
         return [one for key, one in self._sharing[trial.seed].items() if key not in self._over]

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 from bios_sweep.decision.finding import SUPERIOR, Finding
 from bios_sweep.decision.question import Question
@@ -32,22 +33,62 @@ from bios_sweep.vocabulary import Stage, Word
 NOTHING = Known()
 
 
+@dataclass(frozen=True, kw_only=True)
+class Decided:
+    """What the results of a plan came to.
+
+    cells: the state of each cell, of which `state` is made. before: what the rule of before says, where it
+    was changed after results were seen.
+    """
+
+    plan: Plan
+    cells: tuple[State, ...]
+    state: State
+    before: Decided | None
+
+
 def state_of(plan: Plan, results: Results, known: Known = NOTHING) -> State:
     """The sweep's state; `results` maps trial keys to terminal records, failed ones included."""
+    return decided(plan, results, known).state
+
+
+def decided(plan: Plan, results: Results, known: Known = NOTHING, last: Decided | None = None) -> Decided:
+    """The sweep's state and what it was made of.
+
+    last: of fewer results, nothing else being different: a cell stands as it stood then until all that it
+    waited for has come in.
+    """
     plans = plan.cells or (plan,)
     tried = sum(len(one.arms) - 1 for one in plans)
     cells = [Cell(plan=one, results=results, known=known, tried=tried) for one in plans]
-    states = [_ended(cell, _state_of_cell(cell)) for cell in cells]
-    costs = {name: cost for one in plans for name, cost in costs_of(one, known.timing).items()}
+    states = tuple(map(_judged, cells) if last is None else map(_since, cells, last.cells))
     state = _merged(states, plan) if plan.cells else states[0]
-    seen = {
-        question: found
-        for one in plans
-        for question, found in all_budgets(one, state.findings, state.needed, results).items()
-    }
+    before = _under_the_rule_before(plan, results, known, last)
+    findings = before.state.findings if before else {}
+    state = with_twin(plan, results, dataclasses.replace(state, before=findings))
+    return Decided(plan=plan, cells=states, state=state, before=before)
+
+
+def _under_the_rule_before(
+    plan: Plan, results: Results, known: Known, last: Decided | None
+) -> Decided | None:
+    if last is not None:
+        return None if last.before is None else decided(last.before.plan, results, known, last.before)
     earlier = under_the_rule_before(plan)
-    before = state_of(earlier, results, known).findings if earlier else {}
-    return with_twin(plan, results, dataclasses.replace(state, costs=costs, seen=seen, before=before))
+    return None if earlier is None else decided(earlier, results, known)
+
+
+def _since(cell: Cell, old: State) -> State:
+    missing = cell.missing(old.missing)
+    if old.missing and not missing:
+        return _judged(cell)
+    return old if len(missing) == len(old.missing) else dataclasses.replace(old, missing=missing)
+
+
+def _judged(cell: Cell) -> State:
+    state = _ended(cell, _state_of_cell(cell))
+    seen = all_budgets(cell.plan, state.findings, state.needed, cell.results)
+    return dataclasses.replace(state, costs=costs_of(cell.plan, cell.known.timing), seen=seen)
 
 
 def _ended(cell: Cell, state: State) -> State:
@@ -131,6 +172,8 @@ def _merged(states: Sequence[State], plan: Plan) -> State:
         served=own.served if own else {},
         profiles=own.profiles if own else {},
         withheld={**others, **(own.withheld if own else {})},
+        costs={arm: cost for state in states for arm, cost in state.costs.items()},
+        seen={asked: seen for state in states for asked, seen in state.seen.items()},
         untested={arm: how for state in states for arm, how in state.untested.items()},
         beside=tuple(row for state in states for row in state.beside),
         waits=tuple(frozenset(trial.key for trial in state.missing) for state in states),

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from bios_sweep.procedure.broken import SHARED_FAULTS, broken_by
-from bios_sweep.procedure.line import Line, as_needed
-from bios_sweep.procedure.machine import NOTHING, state_of
+from bios_sweep.procedure.line import Line, Order, as_needed
+from bios_sweep.procedure.machine import NOTHING, Decided, decided, state_of
 from bios_sweep.procedure.state import Known, Results, State
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import TrialResult, TrialSpec
@@ -32,9 +32,10 @@ class ProcedureSource:
     """A `ports.TrialSource`: hands out what the procedure needs and grows as results come in.
 
     An event costs the same in a sweep of ten trials and of ten thousand; only a look, when its last trial
-    has come in, goes over all of them.
+    has come in, goes over all of them: of a crossed study over those of the cell that it ends.
     """
 
+    _last: Decided | None
     _state: State
     _missing: dict[str, TrialSpec]
     _line: Line
@@ -45,7 +46,7 @@ class ProcedureSource:
         plan: Plan,
         should_stop: Callable[[], bool] = lambda: False,
         known: Known = NOTHING,
-        order: Callable[[State], Sequence[TrialSpec]] = as_needed,
+        order: Order = as_needed,
     ) -> None:
         """should_stop: asked whenever a trial could start. known: what was found out outside the trials.
 
@@ -58,6 +59,7 @@ class ProcedureSource:
         self._known = known
         self._should_stop = should_stop
         self._broken: TrialResult | None = None
+        self._last = None
         self._recompute()
 
     @property
@@ -116,6 +118,8 @@ class ProcedureSource:
             self._broken = broken_by(self._plan, self._results)
         was_missing = self._missing.pop(result.key, None) is not None
         self._line.ended(result.key)
+        if not any(result.key in waits for waits in self._waits):
+            self._last = None  # no cell waited for it: what it changes is not known
         if was_missing and self._missing and not self._cell_complete(result.key):
             return False  # nothing is decided halfway
         return self._recomputed()
@@ -130,7 +134,7 @@ class ProcedureSource:
 
     def learn(self, known: Known) -> bool:
         """Take in what was found out outside the trials; True when that opened a new stage or look."""
-        self._known = known
+        self._known, self._last = known, None
         return self._recomputed()
 
     def _recomputed(self) -> bool:
@@ -139,7 +143,8 @@ class ProcedureSource:
         return (before.stage, len(before.needed)) != (self._state.stage, len(self._state.needed))
 
     def _recompute(self) -> None:
-        self._state = state_of(self._plan, self._results, self._known)
+        self._last = decided(self._plan, self._results, self._known, self._last)
+        self._state = self._last.state
         self._missing = {trial.key: trial for trial in self._state.missing}
-        self._line = Line(self._order(self._state), self._taken)
+        self._line = Line(self._order(self._plan, self._state), self._taken)
         self._waits = [set(keys) for keys in self._state.waits if keys]

@@ -14,6 +14,7 @@ from bios_sweep.records.results import ClusterReader
 from bios_sweep.records.sweep_state import SweepState, TrialState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import is_sealed_json
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import Scenario
 from bios_sweep.study.search import Proposal
@@ -50,7 +51,10 @@ def seal_timing(plan: Plan, workspace: Workspace) -> None:
 def timing_key_of(plan: Plan) -> str:
     """The identity of the plan's timing probe."""
     scenario = plan.study.scenario
-    where = {name: scenario.engine_options.get(name) for name in ("device", "threads", "micro_batch_size")}
+    options = scenario.engine_options
+    where = {name: options.get(name) for name in ("device", "threads", "micro_batch_size")}
+    if options.get("gpus", 1) > 1:  # left out for one, as in the keys of before a trial could have several
+        where["gpus"] = options["gpus"]
     return timing_key([arm.settings for arm in plan.timed_arms], scenario, where)
 
 
@@ -59,8 +63,17 @@ def named_timing(plan: Plan, found: Mapping[str, Any]) -> Timing:
     return Timing.from_dict({**found, "arms": [arm.name for arm in plan.timed_arms]})
 
 
+def one_each(settings: TrainingSettings) -> float:
+    """The weight of an example where every method is taken to compute alike."""
+    return 1.0
+
+
 def seconds_per_example(
-    workspace: Workspace, scenario: Scenario, like: Callable[[str], bool]
+    workspace: Workspace,
+    scenario: Scenario,
+    like: Callable[[str], bool],
+    *,
+    weight: Callable[[TrainingSettings], float] = one_each,
 ) -> tuple[float, int] | None:
     """Wall-clock seconds of a whole trial per training example, and over how many trials.
 
@@ -68,7 +81,8 @@ def seconds_per_example(
     was run here on such a device. Trials of the same data and method count where there are some, else those
     of the data, else all of the model.
     Only trials of one attempt count: a killed one waited for its second worker. like: whether a device, by
-    its name, is such a one.
+    its name, is such a one. weight: what an example of such settings takes over one of the scenario's method,
+    so that trials of another method tell its pace, too.
     """
     alike: dict[str, TrialState] = {}
     data: dict[str, TrialState] = {}
@@ -87,7 +101,8 @@ def seconds_per_example(
         return None
     seconds = sum((trial.ended or 0) - (trial.started or 0) for trial in trials.values()) / 1000.0
     examples = sum(
-        trial.spec.settings.max_steps * trial.spec.settings.batch_size for trial in trials.values()
+        weight(trial.spec.settings) * trial.spec.settings.max_steps * trial.spec.settings.batch_size
+        for trial in trials.values()
     )
     return seconds / examples, len(trials)
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec, plain
+from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec, canonical_json, plain
 from bios_sweep.vocabulary import Stage
 
 MISSING = object()
@@ -26,7 +26,7 @@ def planned_fields(specs: Sequence[TrialSpec]) -> dict[str, Any]:
     shared = {
         name: value
         for name, value in first.items()
-        if all(other.get(name, MISSING) == value for other in others)
+        if all(_same(other.get(name, MISSING), value) for other in others)
     }
     return {"settings": shared, "trials": [_short(trial, shared) for trial in trials]}
 
@@ -55,7 +55,7 @@ def ended_fields(result: TrialResult, seen: Sequence[Measurement]) -> dict[str, 
     """The fields of an entry that ends a trial. seen: the points of its curve that the journal has."""
     values = _without(result.to_dict(), USUAL_RESULT)
     key = values.pop("key")
-    if values["curve"] == [plain(point.to_dict()) for point in seen]:
+    if _same(values["curve"], [plain(point.to_dict()) for point in seen]):
         del values["curve"]
     return {"key": key, "result": values}
 
@@ -80,4 +80,9 @@ def _short(trial: Mapping[str, Any], shared: Mapping[str, Any]) -> dict[str, Any
 
 
 def _without(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in values.items() if usual.get(name, MISSING) != value}
+    return {name: value for name, value in values.items() if not _same(usual.get(name, MISSING), value)}
+
+
+def _same(one: Any, other: Any) -> bool:
+    """Whether both are written alike: 1, 1.0 and true are equal, and would come back as one of them."""
+    return bool(one == other) and canonical_json(one) == canonical_json(other)

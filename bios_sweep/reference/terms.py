@@ -86,12 +86,11 @@ TERMS = (
     ),
     Term(
         term="screening only",
-        means="The trials of the first stage are told without a verdict, for the study is of a kind "
-        "that ends "
-        "there or has not got further.",
-        so="Take it as a hint where to look.",
-        read=_item(6),
-        like=("screening",),
+        means="There is no estimate of the error, as from a single seed, from values that repeat at every "
+        "seed, or from runs that cannot be paired; so nothing can be said with a known error rate.",
+        so="Run more seeds, the same for every arm.",
+        read=_item(1),
+        like=("inconclusive", "seed"),
     ),
     Term(
         term="candidate",

@@ -56,13 +56,13 @@ def followers(leader: TrainingSettings, ends: Sequence[Mapping[str, Any]]) -> tu
 
 
 def shared_ends(arms: Iterable[TrainingSettings]) -> list[dict[str, Any]]:
-    """The ends of arms that share a stable part with another; none where no two do."""
+    """The ends of arms that may share a stable part and do with another; none where no two do."""
     parts: dict[str, list[TrainingSettings]] = {}
     for one in dict.fromkeys(arms):
-        part = stable_part(one)
-        if part is not None and may_share(one):
+        if (part := stable_part(one)) is not None:
             parts.setdefault(part, []).append(one)
-    found = [ends_of(one) for group in parts.values() if len(group) > 1 for one in group]
+    sharing = [(longest(group), list(filter(may_share, group))) for group in parts.values()]
+    found = [ends_of(one) for leader, may in sharing if any(one != leader for one in may) for one in may]
     return [end for place, end in enumerate(found) if end not in found[:place]]
 
 

@@ -124,8 +124,9 @@ RESULTS = frozenset({
     "vram", "mb", "gb", "bytes", "time", "seconds", "sec", "minutes", "hours", "runtime", "duration",
     "elapsed", "latency", "throughput", "speed", "speedup", "tokens", "cost", "converged", "diverged",
     "collapsed", "stopped", "succeeded", "result", "results", "gradnorm", "predictions", "predicted",
-    "output", "outputs", "place", "winner", "second", "sps", "qps",
+    "output", "outputs", "place", "winner", "sps", "qps",
 })  # fmt: skip
+RATES = re.compile(r"(?:^|_)per_?sec(?:ond)?s?(?:_|$)")  # `second_stage_lr` tells none
 # words of a name that is a setting's, where nothing else tells
 ADJUSTS = frozenset({
     "lr", "decay", "drop", "dropout", "batch", "layer", "layers", "dim", "dims", "hidden", "heads", "width",

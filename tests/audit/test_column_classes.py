@@ -166,3 +166,14 @@ def test_levels_stand_in_the_order_of_their_numbers(audited):
 
 def test_nothing_is_weakened_where_nothing_is_unclear(audited):
     assert kinds(audited(csv_of(runs_of(WORSE)), *LR)) == {"budget_unknown"}
+
+
+@pytest.mark.parametrize("name", ["second_stage_lr", "lr_second", "second"])
+def test_what_is_of_a_second_stage_is_a_setting_and_a_speed_per_second_is_none(audited, refused, name):
+    rows = [
+        {**row, "tok_per_second": 90 - 9 * n, "steps/sec": n} for n, row in enumerate(runs_of(WORSE, name))
+    ]
+    answer = audited(csv_of(rows), "--baseline", f"{name}=2e-4")
+    assert [verdict["factor"] for verdict in answer["verdicts"]] == [name]
+    speeds = [{key: cell for key, cell in row.items() if key != name} for row in rows]
+    assert "or what the runs were told with --setting COL; the columns are seed" in refused(csv_of(speeds))

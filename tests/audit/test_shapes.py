@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pytest
 
+from bios_sweep.audit.shapes import arms_and_seeds
 from tests.audit.conftest import WORSE, csv_of, renamed, runs_of, words
 
 LR = ("--baseline", "lr=2e-4")
@@ -70,3 +71,36 @@ def test_a_seed_goes_by_the_end_of_its_path(audited, name):
 def test_a_rate_that_was_logged_is_no_setting(audited):
     rows = [{**run, "train/learning_rate": f"{number}e-9"} for number, run in enumerate(RUNS)]
     assert audited(csv_of(rows), *LR)["columns"]["settings"] == {"learning_rate": "lr"}
+
+
+def named(runs, name="lr{lr}_s{seed}", **more):
+    """Runs whose names alone tell the seed."""
+    return [
+        {"run_name": name.format(**run), **more, **{key: cell for key, cell in run.items() if key != "seed"}}
+        for run in runs
+    ]
+
+
+def test_names_that_tell_the_seed_may_come_again_for_another_model(audited):
+    rows = [
+        {key: cell for key, cell in row.items() if key != "lr"}
+        for model in ("enc-a", "enc-b")
+        for row in named(RUNS, model_name=model)
+    ]
+    answer = audited(csv_of(rows), "--arm", "run_name", "--baseline", "lr2e-4")
+    assert "arm and seed of every run are read from its name (lr1e-4_s0: seed 0)" in answer["notes"]
+    assert {verdict["verdict"] for verdict in answer["verdicts"]} == {"confirm"}
+    assert answer["seeds"] == [0, 1, 2]
+
+
+def test_names_beside_settings_tell_the_seed(audited):
+    answer = audited(csv_of(named(RUNS)), *LR)
+    assert answer["verdicts"] == audited(csv_of(RUNS), *LR)["verdicts"]
+    assert "the seed of every run is read from its name (lr1e-4_s0: seed 0)" in answer["notes"]
+
+
+@pytest.mark.parametrize("name, arms", [("{}-s{}", 6), ("{}-seed{}", 2)])
+def test_a_scale_that_doubles_is_no_seed(name, arms):
+    names = [name.format(one, scale) for one in ("lora", "dora") for scale in (1, 2, 4)]
+    told = arms_and_seeds(names, [()] * len(names))
+    assert len(set(names if told is None else told[0])) == arms

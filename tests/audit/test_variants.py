@@ -298,11 +298,56 @@ def test_a_run_that_was_stopped_has_no_outcome_and_a_run_that_ends_where_it_will
     assert audited(csv_of(patience), *LR)["counts"]["failed"] == 0
 
 
+def test_a_run_that_the_table_calls_finished_counts_however_early_it_ended(audited):
+    rows = [{**row, "state": "finished", "epoch": 2 if row["seed"] == 1 else 3} for row in RUNS]
+    answer = audited(csv_of(rows), *LR)
+    assert answer["counts"] == {"planned": 20, "completed": 20, "diverged": 0, "failed": 0}
+    assert any("4 runs ended before the others of the same settings (line 3), by the column of epochs: "
+               "finished, by the table's own word" in note for note in answer["notes"])  # fmt: skip
+    unsaid = [{**row, "state": ""} for row in rows]
+    assert audited(csv_of(unsaid), *LR)["counts"]["failed"] == 4
+
+
+def test_the_course_of_a_run_that_the_table_calls_finished_counts_too(audited):
+    rows = [json.loads(line) for line in course().splitlines()]
+    rows = [{**row.pop("config"), **row, "state": "finished"} for row in rows]
+    rows = [row for row in rows if row["training_iteration"] < 3 or row["trial_id"] != "a1"]
+    answer = audited(csv_of(rows), *LR)
+    assert answer["counts"]["completed"] == 20
+    assert any("1 of 20 runs ended before training_iteration 3 (line 6) and are finished" in note
+               for note in answer["notes"])  # fmt: skip
+
+
 def test_what_a_level_spent_confounds_it_where_nothing_was_equal(audited):
     answer = audited(csv_of(WORD["levels that a scheduler stopped"][0]), *LR)
     assert "spent 0.3 times the iterations of the default" in flaw(answer, "unequal_budgets")
     assert "confounded with the number of iterations" in answer["verdicts"][0]["reasons"][0]
     assert answer["hold"] == "nothing"
+
+
+def test_one_epoch_at_any_batch_size_is_one_budget_though_its_last_batch_is_not_full(audited):
+    steps = {size: -(-1000 // size) for size in (64, 32, 8)}
+    rows = runs_of({64: 0.0, 32: 0.0, 8: -0.06}, "batch_size")
+    rows = [{**row, "global_step": steps[row["batch_size"]], "epoch": 1} for row in rows]
+    answer = audited(csv_of(rows), "--baseline", "batch_size=64")
+    assert answer["hold"] == "examples"
+    assert "confounded" not in json.dumps(answer)
+    assert answer["verdicts"][0]["best_level"] == 8
+
+
+@pytest.mark.parametrize(
+    "tokens, effect, confounded",
+    [(1.03, 0.001, False), (1.03, -0.06, True), (0.97, 0.03, True), (0.97, -0.06, False)],
+)
+def test_a_budget_confounds_only_what_it_could_explain(audited, tokens, effect, confounded):
+    rows = runs_of({16: 0.0, 32: 0.03, 64: effect}, "lora_rank")
+    rows = [{**row, "tokens": 1e6 * (tokens if row["lora_rank"] == 64 else 1)} for row in rows]
+    answer = audited(csv_of(rows), "--baseline", "lora_rank=16")
+    told = " ".join(answer["verdicts"][0]["reasons"])
+    assert ("confounded with the number of tokens" in told) == confounded
+    supported = " ".join(answer["audit"]["supports"])
+    assert ("a list of values to plan" in supported) == confounded
+    assert "spent" in flaw(answer, "unequal_budgets")
 
 
 def test_failed_runs_are_named_with_the_seeds_that_lack(audited):

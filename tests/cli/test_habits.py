@@ -61,6 +61,9 @@ def test_where_things_come_from_is_told_with_who_chose_them(capsys, empty_folder
 def test_a_word_that_is_wrong_is_refused_as_ever(capsys):
     assert main(["plan", "--cfg", "job", "sweeps=capacty"]) == 2
     assert "did you mean 'capacity'?" in capsys.readouterr().err
+    with pytest.raises(SystemExit, match="2"):
+        main(["paln", "--cfg", "job"])
+    assert "there is no verb 'paln' (did you mean 'plan'?)" in capsys.readouterr().err
 
 
 def test_what_of_hydra_works_here_is_told(capsys):
@@ -83,6 +86,9 @@ def test_what_of_hydra_works_here_is_told(capsys):
         ("bios-sweep defaults me", ["merge "]),
         ("bios-sweep submit --to k", ["kuberay "]),
         ("bios-sweep completion z", ["zsh "]),
+        ("bios-sweep defaults export x --to ax", ["axolotl "]),
+        ("bios-sweep defaults export x --to kub", []),
+        ("bios-sweep --cfg job sweeps=cap", ["sweeps=capacity ", "sweeps=capacity_by_data "]),
         ("bios-sweep plan 'sweeps=de", ["sweeps=defaults ", "sweeps=demo "]),
         ("bios-sweep plan data.path=", []),
         ("bios-sweep frobnicate ", []),
@@ -90,7 +96,9 @@ def test_what_of_hydra_works_here_is_told(capsys):
 )
 def test_what_may_stand_at_the_end_of_a_line_is_offered(line, expected):
     found = candidates(line)
-    assert found == expected if expected else not [word for word in found if "path" in word]
+    assert (
+        found == expected if expected else not [word for word in found if word.startswith(line.split()[-1])]
+    )
 
 
 def test_every_verb_group_member_and_sweep_is_offered(empty_folder):

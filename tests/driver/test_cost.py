@@ -5,6 +5,7 @@ import math
 import shlex
 import shutil
 import struct
+import time
 
 import pytest
 
@@ -16,7 +17,11 @@ from bios_sweep.driver.prepare import prepare
 from bios_sweep.engines.training.memory import shape_of
 from bios_sweep.engines.training.operations import multiplied, trained
 from bios_sweep.execution.speed import is_like, speed_of_cpu, speed_of_gpus
+from bios_sweep.records.journal import Journal, read_state
+from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.report.content.plan_cost import cheaper_lines, cost_lines
+from bios_sweep.study.trials import TrialResult
+from bios_sweep.vocabulary import Status
 
 # the published config.json of meta-llama/Llama-3.1-8B
 LLAMA_8B = {
@@ -173,6 +178,39 @@ def test_arms_of_another_method_are_priced_by_their_own_operations(eight_billion
     alone = each * (len(trials) - len(full) + prices.weights["full"] * len(full))
     assert prices.weighed(trials) == pytest.approx(alone)
     assert prices.weighed([]) == 0.0
+
+
+def test_decoding_is_priced_as_time_in_a_rate_and_beside_it(eight_billion, tmp_path):
+    """A score that takes most of a trial takes as much whatever is trained: methods then differ little."""
+    data = tmp_path / "asked.jsonl"
+    row = {"prompt": "a b c d " * 100, "completion": "a b c d " * 40}
+    data.write_text("".join(json.dumps({**row, "prompt": f"{i} {row['prompt']}"}) + "\n" for i in range(60)))
+    words = ("sweeps=lora_or_full", *eight_billion, f"data.path={data}", "budget.max_steps=5")
+    scored = (*words, "data.score=exact_match", "data.score_tokens=256")
+    plain, slow = (prepare(Invocation(overrides=those, verb="plan")) for those in (words, scored))
+    rates = [rate_of(one).seconds_per_example for one in (plain, slow)]
+    weights = [prices_of(one, rate_of(one), 1).weights["full"] for one in (plain, slow)]
+    added = rates[1] - rates[0]  # answers, in both methods
+    assert weights[1] == pytest.approx((weights[0] * rates[0] + added) / rates[1], rel=0.02)
+    assert weights[1] < weights[0] - 0.1
+
+
+def test_a_rate_that_full_trials_told_is_not_weighed_again(eight_billion, tmp_path):
+    """A workspace that has trials of full fine-tuning alone: they set the pace of LoRA by its operations."""
+    words = ("sweeps=lora_or_full", *eight_billion, f"workspace={tmp_path}")
+    prepared = prepare(Invocation(overrides=words, verb="plan"))
+    trial = next(one for one in prepared.plan.trials if one.settings.method == "full")
+    with Journal(prepared.workspace.journal_file("full-00000001")) as journal:
+        journal.opened(sweep_facts(prepared.plan))
+        journal.planned([trial])
+        journal.started(trial.key)
+        time.sleep(0.05)
+        journal.ended(TrialResult(key=trial.key, status=Status.COMPLETED))
+    [told] = read_state(prepared.workspace.journal_file("full-00000001")).trials.values()
+    rate = rate_of(prepared)
+    assert rate.trials == 1
+    priced = prices_of(prepared, rate, 1).weighed([trial]) * rate.seconds_per_example
+    assert priced == pytest.approx((told.ended - told.started) / 1000)
 
 
 def test_the_reference_of_pairs_is_counted_once():

@@ -11,8 +11,9 @@ from bios_sweep.driver import memory as memory_module
 from bios_sweep.driver import precision as precision_module
 from bios_sweep.driver.gpus import Offer, sizes_of
 from bios_sweep.driver.invocation import Invocation
-from bios_sweep.driver.memory import asked_load, fitting_on, least_bytes, load_of, memory_notes
+from bios_sweep.driver.memory import asked_load, fitting_on, has_begun, least_bytes, load_of, memory_notes
 from bios_sweep.driver.prepare import Prepared, prepare_config
+from bios_sweep.driver.sweep import Sweep, open_journal
 from bios_sweep.engines.training.memory import Load, fitting, room_on, shape_of, sharers_on
 from bios_sweep.errors import ConfigError
 from bios_sweep.execution.gpus import Gpu, memory_of
@@ -66,6 +67,9 @@ def test_several_gpus_are_refused_where_one_holds_a_trial_and_counted_by_share_w
     ):
         memory_notes(two.plan, two.request, {"H100": 76 * GIB})
     assert memory_notes(one.plan, one.request, {"H100": 76 * GIB})[1] == []
+    mixed = {"H100": 76 * GIB, "L4": int(4.6 * GIB)}
+    assert len(memory_notes(two.plan, two.request, mixed)[0]) == 2, "the smaller kind needs both"
+    assert memory_notes(two.plan, two.request, {}) == ([], [])
     small = {"L4": int(4.6 * GIB)}
     assert "does not fit on L4" in memory_notes(one.plan, one.request, small)[1][0]
     assert (
@@ -73,6 +77,17 @@ def test_several_gpus_are_refused_where_one_holds_a_trial_and_counted_by_share_w
     )
     assert "does not fit on 2 x L4" in memory_notes(two.plan, two.request, {"L4": 2 * GIB})[1][0]
     assert least_bytes(two.plan, two.request) < 0.6 * least_bytes(one.plan, one.request)
+
+
+def test_a_sweep_that_has_begun_with_several_gpus_goes_on_and_is_told(prepared):
+    two = prepared("cluster=local_gpu", "cluster.gpus_per_trial=2")
+    assert not has_begun(two.plan, two.workspace)
+    with open_journal(Sweep(plan=two.plan, workspace=two.workspace, invocation=two.invocation)):
+        pass
+    begun = has_begun(two.plan, two.workspace)
+    fits, [told] = memory_notes(two.plan, two.request, {"H100": 76 * GIB}, begun=begun)
+    assert len(fits) == 1
+    assert told.startswith("cluster.gpus_per_trial=2: a trial fits on one H100 (76 GiB)")
 
 
 def test_less_room_takes_smaller_pieces(prepared):

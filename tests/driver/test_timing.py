@@ -6,6 +6,7 @@ import dataclasses
 import json
 import threading
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -104,12 +105,17 @@ def test_arms_that_were_not_timed_together_are_timed(tmp_path):
     assert known_of(planted_plan(multiply=(0.5, 4)), Workspace(tmp_path)).timing is None
 
 
-@pytest.mark.parametrize("option", ["device", "threads", "micro_batch_size"])
+@pytest.mark.parametrize("option", ["device", "threads", "micro_batch_size", "gpus"])
 def test_a_timing_taken_in_another_way_is_not_reused(tmp_path, option):
     plan = with_options(planted_plan(), **{option: 2})
     assert known_of(plan, Workspace(tmp_path)).timing is None
     probe(planted_plan(), tmp_path)
     assert known_of(plan, Workspace(tmp_path)).timing is None
+
+
+def test_one_gpu_is_timed_as_before_a_trial_could_have_several(tmp_path):
+    probe(planted_plan(), tmp_path)
+    assert known_of(with_options(planted_plan(), gpus=1), Workspace(tmp_path)).timing is not None
 
 
 def test_where_model_and_data_lie_and_how_often_a_trial_measures_is_not_part_of_a_timing(tmp_path):
@@ -167,3 +173,18 @@ def test_while_the_probe_times_no_mirror_is_at_work(tmp_path, monkeypatch):
     own = [f"workspace={tmp_path / 'runs'}", f"tracking.uri=jsonl://{tmp_path}", "tracking=server"]
     assert main(["run", *words, *own]) == 0
     assert threads[:2] == [("probe", False), ("trial", True)]
+
+
+@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
+def test_what_ends_a_run_in_the_probe_reaches_the_tracker(tmp_path, monkeypatch, error):
+    def ends(*_):
+        raise error
+
+    (tmp_path / "told").mkdir()
+    monkeypatch.setattr("bios_sweep.driver.session.take_timing", ends)
+    words = ["sweeps=batch_size", "model=planted", "cluster=inline", "seeds=[0,1]", "decision.looks=[2]"]
+    own = [f"workspace={tmp_path / 'runs'}", f"tracking.uri=jsonl://{tmp_path / 'told'}", "tracking=server"]
+    with pytest.raises(error) if error is RuntimeError else nullcontext():
+        assert main(["run", *words, *own]) == 130
+    told = "".join(path.read_text() for path in (tmp_path / "told").rglob("*") if path.is_file())
+    assert f"interrupted: {error.__name__}" in told

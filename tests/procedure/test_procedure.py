@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import math
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -15,6 +16,7 @@ from bios_sweep.procedure.line import longest_first
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.questions import SEARCH, factor_names, levels_of
 from bios_sweep.procedure.refinement import objectives_of
+from bios_sweep.procedure.screening import screened
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.procedure.state import Known
 from bios_sweep.report.content.summarise import count_trials
@@ -457,3 +459,52 @@ def test_the_longest_is_the_one_that_was_timed_so():
     taken = [source.take().arm for _ in range(6)]
     assert taken[1:] == sorted(taken[1:], key=lambda arm: -(costs[arm].ratio if arm in costs else 1.0))
     assert costs[taken[1]].ratio > 1.5
+
+
+def test_the_longest_of_a_crossed_study_is_told_by_the_default_of_its_own_cell():
+    """Where steps are counted and where they were timed; and where the default's own trials have ended."""
+    study = plan_of(Factor(name="batch_size", multiply=(0.5, 2)), seeds=2).study
+    plan = build_plan(replace(study, cross=(Cross(setting="max_steps", values=(100, 1000)),)))
+    arms = [arm.name for arm in plan.timed_arms]
+    timing = Timing(arms=tuple(arms), seconds=((1.0,) * len(arms),) * 5, hardware="h")
+    source = ProcedureSource(plan, known=Known(timing=timing), order=longest_first)
+    for trial in source.state.missing:
+        if trial.arm == "baseline":
+            source.add(planted(trial))
+    long = [trial.settings.max_steps >= 500 for trial in iter(source.take, None)]
+    assert long[1:] == sorted(long[1:], reverse=True)
+    assert len(set(long)) == 2
+
+
+def crossed_plan(cells, **changes):
+    study = plan_of(**changes).study
+    decays = tuple(0.01 * cell for cell in range(cells))
+    return build_plan(replace(study, cross=(Cross(setting="weight_decay", values=decays),)))
+
+
+@pytest.mark.parametrize("order", [0, 1, 2])
+def test_a_crossed_source_s_state_is_that_of_its_results_whatever_cell_they_are_of(order):
+    plan = crossed_plan(3, seeds=5, looks=(3, 5))
+    source, draw = ProcedureSource(plan), random.Random(order)
+    while missing := source.state.missing:
+        trial = draw.choice(missing)
+        if draw.random() < 0.1:
+            source.add(lost(trial))
+        source.add(planted(trial, RATE_UP, sigma=0.2))
+        assert source.state == state_of(plan, source.results)
+    assert source.closed
+
+
+def test_a_cell_that_ends_is_judged_alone(monkeypatch):
+    """However many cells there are: the others are not judged with it again."""
+    judged = Counter()
+
+    def counted(cell):
+        judged[cell.plan.cell] += 1
+        return screened(cell)
+
+    monkeypatch.setattr("bios_sweep.procedure.machine.screened", counted)
+    plan = crossed_plan(6, seeds=3)
+    source, _ = finish(plan)
+    assert source.closed
+    assert judged == dict.fromkeys((cell.cell for cell in plan.cells), 2)

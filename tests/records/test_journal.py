@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import itertools
 import json
 import math
 import os
@@ -15,8 +16,10 @@ import pytest
 
 from bios_sweep.decision.costs import Timing
 from bios_sweep.errors import StorageError
+from bios_sweep.own_settings import Own
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.journal import Journal, JournalTail, read_journal, read_state
+from bios_sweep.records.lines import planned_fields, planned_trials
 from bios_sweep.records.replay import replay
 from bios_sweep.records.sweep_state import PLANNED, RUNNING, sweep_facts
 from bios_sweep.study.trials import Measurement, TrialResult
@@ -432,6 +435,20 @@ def test_planned_trials_have_their_common_settings_once(path):
     [line] = [json.loads(line) for line in path.read_text().splitlines()]
     assert all(set(trial["settings"]) <= {"learning_rate", "batch_size"} for trial in line["trials"])
     assert [trial.spec for trial in read_state(path).trials.values()] == list(PLAN.trials)
+
+
+def test_equal_values_of_several_kinds_come_back_each_as_it_was():
+    """1, 1.0 and true are equal, and a script's own setting may be any of them."""
+    spec = PLAN.trials[0]
+    settings = [
+        dataclasses.replace(spec.settings, own=Own({"gamma": one})) for one in (1, 1.0, True, -0.0, 0)
+    ]
+    specs = [dataclasses.replace(spec, key=str(place), settings=one) for place, one in enumerate(settings)]
+    for pair in itertools.permutations(specs, 2):
+        back = planned_trials(json.loads(json.dumps(planned_fields(pair))))
+        assert [repr(one.settings.own["gamma"]) for one in back] == [
+            repr(one.settings.own["gamma"]) for one in pair
+        ]
 
 
 def test_a_journal_of_before_which_says_all_of_it_reads_the_same(journal, path):

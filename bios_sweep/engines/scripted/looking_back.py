@@ -22,6 +22,8 @@ OWN_COUNT = re.compile(
     rf"(?:global[\s_])?{COUNT}(?:\s*/\s*\d+)?[\s\])]*[\[(<*]*\s*",
     re.IGNORECASE,
 )
+# The mark of one epoch among others: `Epoch 1 (best): ...`, which a log of every epoch may bear too.
+MARKED = re.compile(r"[\[(<*]\s*best\s*[\])>*]", re.IGNORECASE)
 # Before `best`, what makes it another line's: `new best`, `no improvement over best`, `not the best`.
 OTHERWISE = re.compile(
     r"\b(?:new\s+|(?:over|than|since|below)\s+(?:(?:the|last|previous)\s+)*|(?:no\s+improvement|not)\b[^.;:|(]*)$",
@@ -53,24 +55,36 @@ def _heads(best: re.Match[str]) -> bool:
 
 
 class Counts:
-    """How far a script said it was, by what it counts in: an epoch that comes again is a summary's."""
+    """How far a script said it was, by what it counts in: an epoch marked as the best that comes again."""
 
     def __init__(self) -> None:
         self._reached: dict[str, float] = {}
+        self._back: dict[str, float] = {}  # the counts of the last summary
 
     def goes_back(self, text: str) -> bool:
         """Whether a line with the metric tells of the best at an earlier count: `Epoch 1 (best): loss=2.0`.
 
-        Each line with the metric must come by. Counts that begin anew, as with folds, name no best.
+        Each line with the metric must come by. A line that counts on from such a line shows that the counts
+        began anew, as with folds and stages; a `new best` is always of the line's own count.
         """
         if len(text) > LONGEST:
             return False
         found = {match[1].casefold(): float(match[2]) for match in COUNTED.finditer(text)}
-        ahead = [count - self._reached[name] for name, count in found.items() if name in self._reached]
-        if ahead and min(ahead) < 0 and max(ahead) <= 0 and BEST.search(text):
+        ahead = _ahead(found, self._reached)
+        summary = bool(MARKED.search(text)) and _is_behind(ahead)
+        if summary and not max(_ahead(found, self._back), default=0.0) > 0:
+            self._back = found
             return True
-        self._reached |= found
+        self._reached, self._back = self._reached | found, {}
         return False
+
+
+def _ahead(found: dict[str, float], reached: dict[str, float]) -> list[float]:
+    return [count - reached[name] for name, count in found.items() if name in reached]
+
+
+def _is_behind(ahead: list[float]) -> bool:
+    return bool(ahead) and min(ahead) < 0 and max(ahead) <= 0
 
 
 def of_settings(before: str) -> bool:

@@ -58,9 +58,9 @@ class Stable:
 def stable_of(trial: TrialSpec, asked: Mapping[str, Any], numbers: Sequence[Any]) -> Stable | None:
     """Of a trial that shares; None of others.
 
-    asked: `ends` of the arms that share; `scenario`, what of it decides an outcome; `finished`, a seed and an
-    end for each trial that needs nothing any more. numbers: what decides
-    the last digits beside: device, threads, how batches are cut, how often is measured.
+    asked: `ends` of the arms that share; `scenario`, what of it decides an outcome; `finished`, a seed, a
+    stable part and an end for each trial that needs nothing any more. numbers: what decides the last digits
+    beside: device, threads, how batches are cut, how often is measured.
     """
     part = stable_part(trial.settings)
     if part is None or trial.repeat:
@@ -68,7 +68,7 @@ def stable_of(trial: TrialSpec, asked: Mapping[str, Any], numbers: Sequence[Any]
     identity = {"part": part, "seed": trial.seed, "scenario": asked["scenario"], "numbers": list(numbers)}
     root = kept_root("stable")
     _remove_untaken(root)
-    finished = [end for seed, end in asked.get("finished", ()) if seed == trial.seed]
+    finished = [end for seed, of, end in asked.get("finished", ()) if (seed, of) == (trial.seed, part)]
     wanting = tuple(one for one in followers(trial.settings, asked["ends"]) if ends_of(one) not in finished)
     return Stable(folder=root / short_hash(identity, 32), followers=wanting)
 

@@ -169,6 +169,9 @@ def final_of(lines, metric="eval_loss"):
     return told.latest.get(metric)
 
 
+FIRST_STAGE = "\n".join(f"Epoch {n}: new best, eval_loss={2.8 - n / 10} step {n}00" for n in (1, 2, 5))
+
+
 @pytest.mark.parametrize(
     "lines, value",
     [
@@ -185,6 +188,18 @@ def final_of(lines, metric="eval_loss"):
         ("epoch 1: eval_loss 2.6\ndata loaded in 3 s, eval_loss 2.4", 2.4),
         ("epoch 1: eval_loss 2.6\ntook 5 min, eval_loss 2.4", 2.4),
         ("epoch 1: eval_loss 2.6\ntrain_loss 2.2 and eval_loss 2.4", 2.4),
+        *(
+            (f"{FIRST_STAGE}\n{second}", 2.4)
+            for second in (
+                "Epoch 1: new best, eval_loss=2.4",
+                "Epoch 1: new best, eval_loss=2.5\nEpoch 2: new best, eval_loss=2.4",
+                "epoch 1 [best] eval_loss 2.5\nepoch 2 [best] eval_loss 2.4",
+                "epoch 1 [best] eval_loss 2.5\nepoch 2 eval_loss 2.3\nepoch 3 (best): eval_loss 2.4",
+                "Epoch 1: {'eval_loss': 2.4} new best",
+                "epoch 1/3 step 400 lr max 2e-4 eval_loss 2.4",
+                "epoch 1 eval_loss 2.4 top-1 0.3 at best",
+            )
+        ),
     ],
 )
 def test_a_line_that_names_the_best_beside_its_own_number_counts(lines, value):

@@ -6,12 +6,19 @@ from dataclasses import replace
 
 import pytest
 
+from bios_sweep.driver.scenarios.trained import LORA_ENGINE
+from bios_sweep.driver.stable import asked_stable, stable_notes
 from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.loop import learning_rate_at
+from bios_sweep.engines.training.stable import stable_of
 from bios_sweep.settings import TrainingSettings, decay_steps
+from bios_sweep.study.design import DecisionRule, Study
+from bios_sweep.study.factors import Factor
+from bios_sweep.study.plan import build_plan
 from bios_sweep.study.stable import ends_of, followers, leader_of, shared_ends, stable_part, steps_saved
 from bios_sweep.study.trials import SHARED_STEPS
 from tests.engines.training.test_training import model_path, options, outcome, run, spec
+from tests.scenarios import RECORDED
 
 __all__ = ["model_path", "options"]  # fixtures
 WSD = TrainingSettings(learning_rate=2e-3, batch_size=12, lora_rank=4, max_steps=10, schedule="wsd")
@@ -82,9 +89,51 @@ def test_nothing_stays_for_an_arm_that_has_ended(options, tmp_path, monkeypatch)
     assert left() == ["4 steps, decay 0.2"]
     run(LoraEngine(sharing), short, tmp_path / "b")
     assert left() == []
-    finished = {**sharing["stable"], "finished": [[short.seed, ends_of(short.settings)]]}
+    part = stable_part(short.settings)
+    finished = {**sharing["stable"], "finished": [[short.seed, part, ends_of(short.settings)]]}
     run(LoraEngine({**sharing, "stable": finished}), long, tmp_path / "c")
     assert left() == []
-    another = {**sharing["stable"], "finished": [[short.seed + 1, ends_of(short.settings)]]}
+    another = {**sharing["stable"], "finished": [[short.seed + 1, part, ends_of(short.settings)]]}
     run(LoraEngine({**sharing, "stable": another}), long, tmp_path / "d")
     assert left() == ["4 steps, decay 0.2"]
+
+
+def wsd_plan(*factors):
+    return build_plan(
+        Study(
+            name="demo",
+            question="?",
+            scenario=replace(RECORDED, engine=LORA_ENGINE),
+            baseline=WSD,
+            factors=factors,
+            seeds=(0, 1),
+            decision=DecisionRule(looks=(2,)),
+        )
+    )
+
+
+def test_an_arm_without_a_decay_is_followed_by_those_that_have_one():
+    none, fifth = (replace(WSD, decay_fraction=share) for share in (0.0, 0.2))
+    assert followers(none, shared_ends([fifth, none])) == (fifth,)
+    assert shared_ends([none, replace(none, max_steps=20)]) == []
+    assert shared_ends([replace(WSD, max_steps=1, decay_fraction=0.9), none]) == []  # none of it is stable
+    plan = wsd_plan(Factor(name="decay_fraction", values=(0.0,)))
+    assert "16 of 40 steps are saved" in stable_notes(plan)[0]
+
+
+def test_a_longest_arm_leaves_its_part_for_arms_of_its_own_rate_whatever_another_rate_has_ended(
+    tmp_path, monkeypatch
+):
+    monkeypatch.setattr("bios_sweep.engines.training.stable.kept_root", lambda kind: tmp_path)
+    steps = Factor(name="max_steps", values=(5, 20), nuisance=None)
+    rates = Factor(name="learning_rate", values=(1e-3,))
+    plan = wsd_plan(steps, rates)
+    other = [replace(one, settings=replace(one.settings, learning_rate=1e-3)) for one in plan.trials]
+    plan = replace(plan, trials=(*plan.trials, *(replace(one, key=f"{one.key}b") for one in other)))
+    ended = {one.key for one in plan.trials if one.settings.learning_rate == 1e-3}
+    asked = asked_stable(plan, ended.__contains__)["stable"]
+    longest = [one for one in plan.trials if one.settings.max_steps == 20]
+    assert {(one.settings.learning_rate, len(stable_of(one, asked, ()).followers)) for one in longest} == {
+        (2e-3, 2),
+        (1e-3, 0),
+    }

@@ -29,15 +29,27 @@ def test_a_chance_is_that_of_scipys_distribution():
         close(quantiles.at_least(count, expected), stats.poisson.sf(count - 1, expected))
 
 
-@pytest.mark.parametrize(("arms", "freedom"), [(2, 2), (3, 4), (5, 16), (6, 3.7), (12, 44), (30, 290)])
+FAMILIES = [(2, 2), (3, 4), (5, 16), (6, 3.7), (12, 44), (30, 2), (30, 290)]
+
+
+@pytest.mark.parametrize(("arms", "freedom"), FAMILIES)
 def test_tukeys_quantile_has_its_chance_by_scipys_studentized_range(arms, freedom):
-    for alpha in (0.05, 0.05 / 3, 0.001):
+    for alpha in (0.05, 0.05 / 3, 0.0028, 2.5e-4):
         width = tukey(alpha, arms, freedom) * np.sqrt(2.0)
         assert stats.studentized_range.sf(width, arms, freedom) == pytest.approx(alpha, abs=1e-9)
 
 
-def test_two_arms_have_students_quantile():
-    assert tukey(0.05, 2, 7) == pytest.approx(stats.t.ppf(0.975, 7), rel=1e-10)
+@pytest.mark.parametrize("freedom", [1, 1.5, 2, 7, 29.9, 30, 100, 1000])
+def test_two_arms_have_students_quantile_however_rare_the_error(freedom):
+    for alpha in (0.9, 0.2, 0.05, 0.0014, 0.0007, 0.0003, 0.0001, 1e-5, 1e-6):
+        assert tukey(alpha, 2, freedom) == pytest.approx(stats.t.isf(alpha / 2, freedom), rel=1e-8)
+
+
+def test_six_arms_with_one_degree_of_freedom_have_scipys_quantile():
+    """Of rarer errors scipy's own chance is wrong there: 3e-11 for 2.5e-4."""
+    for alpha in (0.05, 0.0028):
+        theirs = stats.studentized_range.isf(alpha, 6, 1)
+        assert tukey(alpha, 6, 1) * np.sqrt(2.0) == pytest.approx(theirs, rel=1e-8)
 
 
 def close(ours, scipys):

@@ -13,7 +13,6 @@ from bios_sweep.config.compose import COMMAND_LINE, ROOT, Config, hydra
 from bios_sweep.secrecy import masked
 
 JOB, HYDRA, ALL = "job", "hydra", "all"
-VIEWS = (JOB, HYDRA, ALL)
 
 
 def as_yaml(config: Config, view: str) -> str:

@@ -22,6 +22,7 @@ EngineOptions = TypeVar("EngineOptions")
 STARTED = "started"
 MEASURED = "measured"
 RETRIED = "retried"  # an attempt was lost (worker or node died); the trial goes on elsewhere
+LEFT = "left"  # nobody wants the trial any more; it stays at its checkpoint
 ENDED = "ended"
 
 
@@ -117,6 +118,13 @@ class TrialSource(Protocol):
     def stopping(self) -> bool:
         """Whether the user asked to stop: start nothing, leave running trials at their checkpoint."""
 
+    @property
+    def paused(self) -> bool:
+        """Whether the user holds the run: start nothing for now, let running trials end, and wait."""
+
+    def unwanted(self, key: str) -> bool:
+        """Whether a trial that runs is to be left at its checkpoint, for its arm was stopped by hand."""
+
 
 EventSink = Callable[[TrialEvent], None]
 Options = Mapping[str, Any]  # of an engine, plain values
@@ -124,6 +132,8 @@ Options = Mapping[str, Any]  # of an engine, plain values
 
 class Executor(Protocol):
     """Runs what a source offers until it is closed or stopping; returns when no trial is running.
+
+    While it is paused nothing is started, and workers are kept.
 
     idle_seconds: after `run`, seconds each worker spent without a trial since it was ready.
     """

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from argparse import Namespace
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,20 @@ def invocation_of(args: Namespace) -> Invocation:
     from bios_sweep.driver.invocation import Invocation  # loads Hydra, which a table of runs needs not
 
     return Invocation(overrides=tuple(args.overrides), config_dir=args.config_dir, verb=args.verb)
+
+
+def name_among(args: Namespace) -> str:
+    """The name of a trial or an arm among a verb's words; the overrides beside it are `args.overrides` then.
+
+    An arm's name has an equals sign too: `learning_rate=0.0001`.
+    """
+    from bios_sweep.config.groups import group_names  # reads folders, which most answers need not
+
+    keys = ("workspace", "seeds", "sweeps", *group_names())
+    args.overrides = [
+        word for word in args.words if "=" in word and re.split(r"[.=]", word.lstrip("+~"))[0] in keys
+    ]
+    return " ".join(word for word in args.words if word not in args.overrides)
 
 
 def print_answer(args: Namespace, answer: Any, show: Callable[[Any, Console], None]) -> None:

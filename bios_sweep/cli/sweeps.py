@@ -1,4 +1,4 @@
-"""`status`, `stop`, `suggest`, `sync` and `ui`: about a sweep that is there, also while a driver runs it."""
+"""`status`, `suggest`, `sync` and `ui`: about a sweep that is there, also while a driver runs it."""
 
 from __future__ import annotations
 
@@ -7,14 +7,13 @@ from argparse import Namespace
 from types import FrameType
 
 from bios_sweep.cli.answer import invocation_of, print_answer
-from bios_sweep.driver.invocation import workspace_of
 from bios_sweep.driver.next_study import WrittenStudy, next_study, suggestion_of
 from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.stopping import hangup
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.driver.view import choose, status_of
-from bios_sweep.errors import InputError, TrackingError
+from bios_sweep.errors import TrackingError
 from bios_sweep.mirror.cursor import read_cursor
 from bios_sweep.mirror.mlflow.server import serve_ui
 from bios_sweep.mirror.mlflow.tracker import MlflowTracker, is_web, ui_link
@@ -28,19 +27,6 @@ def status(args: Namespace) -> int:
     """Print how far a sweep is, from its journal."""
     _, workspace, view = choose(invocation_of(args), args.sweep)
     print_answer(args, status_of(workspace, view, live_owner(workspace)), print_status)
-    return 0
-
-
-def stop(args: Namespace) -> int:
-    """Leave the request to end, at the next measurements or at once, where the driver looks for it."""
-    workspace = workspace_of(invocation_of(args).composed())
-    owner = live_owner(workspace)
-    if owner is None:
-        raise InputError(f"workspace {workspace.root}: no sweep is running there")
-    workspace.request_stop(now=args.now)
-    when = "at once" if args.now else "at its next checkpoints"
-    text = f"asked {owner} to stop {when}; `bios-sweep status` shows when it has"
-    print_answer(args, {"stopping": owner, "now": args.now}, lambda *_: print(text))
     return 0
 
 

@@ -61,6 +61,17 @@ OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
             )
         },
     ),
+    "arm": (
+        "[ARM] [overrides]",
+        {
+            "words": _value(
+                "ARM",
+                "a variation as `plan` names it, or its level; without one it is about the whole sweep. "
+                "Beside it overrides, such as workspace=DIR",
+                nargs="*",
+            )
+        },
+    ),
     "action": (
         f"{'|'.join(ACTIONS)} MODEL_OR_FILE...",
         {
@@ -167,11 +178,32 @@ VERBS = {
         operands="trial",
     ),
     "stop": Verb(
-        does="bios_sweep.cli.sweeps:stop",
-        help="ask the running sweep to stop at its checkpoints; `run` goes on from there",
-        examples=("bios-sweep stop", "bios-sweep stop --now workspace=./bios_runs"),
-        flags=("--config-dir", "--json", "--now"),
+        does="bios_sweep.cli.by_hand:stop",
+        help="end the running sweep at its checkpoints, or one arm of it; `run` goes on from there",
+        examples=(
+            "bios-sweep stop",
+            "bios-sweep stop --now workspace=./bios_runs",
+            "bios-sweep stop learning_rate x4",
+            "bios-sweep stop learning_rate x4 --sweep demo workspace=DIR",
+        ),
+        flags=("--config-dir", "--json", "--sweep", "--now"),
         needs_extra=True,
+        operands="arm",
+    ),
+    "pause": Verb(
+        does="bios_sweep.cli.by_hand:pause",
+        help="hold the running sweep: trials that run end, none is started until `resume`",
+        examples=("bios-sweep pause", "bios-sweep pause workspace=./bios_runs"),
+        flags=("--config-dir", "--json"),
+        needs_extra=True,
+    ),
+    "resume": Verb(
+        does="bios_sweep.cli.by_hand:resume",
+        help="end a pause, or take an arm up again that was stopped by hand",
+        examples=("bios-sweep resume", "bios-sweep resume learning_rate x4 --sweep demo"),
+        flags=("--config-dir", "--json", "--sweep"),
+        needs_extra=True,
+        operands="arm",
     ),
     "report": Verb(
         does="bios_sweep.cli.report:run",

@@ -10,9 +10,10 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 
+from bios_sweep.driver.by_hand import Hands
 from bios_sweep.driver.sweep import Sweep, take_in_finished
 from bios_sweep.errors import DeviceError, NoClockError
-from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent, View
+from bios_sweep.ports import ENDED, LEFT, Executor, Searcher, TrialEvent, View
 from bios_sweep.procedure.refinement import known_proposals, space_of
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.procedure.state import Search
@@ -36,11 +37,13 @@ def run_trials(
     executor: Executor,
     view: View,
     *,
+    hands: Hands | None = None,
     shield: Callable[[], AbstractContextManager[None]] = nullcontext,
 ) -> None:
     """Run what is missing. A result is on the disk before the journal says so, and there before it counts.
 
-    shield: entered for each event, so that an interrupt cannot fall between these.
+    hands: tells which arms people stop or take up on the way. shield: entered for each event, so that an
+    interrupt cannot fall between these.
     """
     _advance_search(sweep, source, journal)
     specs = {trial.key: trial for trial in source.state.needed}
@@ -55,10 +58,13 @@ def run_trials(
             sweep.workspace.write_result(event.result)
         journal.record(event)
         view.event(event, specs[event.key])
-        if event.result is None:
-            return
-        before = len(source.decided.needed)
-        opened = source.add(event.result)
+        if event.kind == LEFT:
+            source.left(event.key)
+        if event.result is not None:
+            before = len(source.decided.needed)
+            went_on(source.add(event.result), before)
+
+    def went_on(opened: bool, before: int) -> None:
         if opened:
             take_in_finished(sweep, source, journal)
         if source.decided.search is not None:
@@ -68,6 +74,15 @@ def run_trials(
             journal.noted(f"stage {source.state.stage}: {len(source.state.needed)} trials in all")
             view.stage(source.state.stage, len(source.state.needed), len(source.results))
 
+    def heed() -> None:
+        with shield():
+            for request in hands.asked() if hands else ():
+                before = len(source.decided.needed)
+                journal.by_hand(request.arm, stopped=request.stopped)
+                went_on(source.learn(replace(source.known, stopped=journal.state.stopped)), before)
+
+    if hands is not None:
+        source.attend(heed)
     view.stage(source.state.stage, len(source.state.needed), len(source.results))
     executor.run(
         source,

@@ -27,6 +27,7 @@ from bios_sweep.procedure.state import Known, State
 from bios_sweep.records.earlier import told_by
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.ledger import read_ledger
+from bios_sweep.records.requests import pause_requested
 from bios_sweep.records.results import without_damage
 from bios_sweep.records.sweep_state import BROKEN, SweepState
 from bios_sweep.records.workspace import PLAN_FILE, Owner, Workspace
@@ -252,6 +253,8 @@ def status_of(workspace: Workspace, view: SweepView, owner: Owner | None) -> Swe
         driver=owner if driven else None,
         broken=None if driven else _broken(workspace, view),
         damaged=view.damaged,
+        paused=(pause_requested(workspace) or None) if driven else None,
+        stopped=tuple(sorted(view.journal.stopped)) or None,
         command=view.command,
     )
 

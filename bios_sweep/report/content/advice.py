@@ -249,6 +249,8 @@ def _what(verdict: Verdict, step: NextStep) -> str:
         return f"{near} nearer to the default ({levels})"
     if step.kind == Step.WORSE:
         return f"a level that has to be worse ({levels}), to see that this study can tell"
+    if step.kind == Step.TAKEN_UP:
+        return f"{levels}, which was stopped by hand, taken up again"
     if step.kind == Step.AGAIN:
         return "the failed trials once more"
     if step.kind == Step.RATE:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
+from bios_sweep.ports import ENDED, LEFT, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.study.trials import OWN_METRICS, Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Status
 
@@ -78,6 +78,8 @@ class Progress:
             progress = replace(progress, seen=self.seen + 1, weight=self.weight + weight)
         if event.kind == ENDED and event.result is not None:
             return progress._ended(trial, event.result)
+        if event.kind == LEFT:
+            return progress._left(trial)
         return replace(progress, running={**self.running, spec.key: self._moved(trial, event)})
 
     def seconds_left(self, now: float) -> float | None:
@@ -110,6 +112,11 @@ class Progress:
             ended={**self.ended, result.status: self.count(result.status) + 1},
             done=self.done + fraction * trial.weight,
         )
+
+    def _left(self, trial: Running) -> Progress:
+        """Nobody waits for it any more, and what was trained of it tells the speed all the same."""
+        running = {key: one for key, one in self.running.items() if key != trial.spec.key}
+        return replace(self, running=running, done=self.done + trial.fraction * trial.weight)
 
     def _moved(self, trial: Running, event: TrialEvent) -> Running:
         point = event.measurement

@@ -12,7 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bios_sweep.ports import ENDED, RETRIED, TrialEvent
+from bios_sweep.ports import ENDED, LEFT, RETRIED, TrialEvent
 from bios_sweep.report.content.tally import Progress, shown_of
 from bios_sweep.report.content.wording import ENDINGS, clean, duration, ended_as, number, plural
 from bios_sweep.report.text.failed import logs_command
@@ -92,6 +92,8 @@ class LiveView:
         if event.kind == RETRIED:
             cause = clean(event.cause) or "its worker was lost"
             self._say(f"{_name(spec)}: retried (attempt {event.attempt}): {cause}", "yellow")
+        elif event.kind == LEFT:
+            self._say(f"{_name(spec)}: left at its checkpoint; its arm was stopped by hand", "yellow")
         elif event.kind == ENDED and event.result is not None:
             seconds = event.result.wall_seconds if before is None else now - before.started
             self._say_ended(event.result, spec, seconds, now)

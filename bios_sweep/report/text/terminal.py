@@ -116,6 +116,8 @@ def print_status(status: SweepStatus, console: Console) -> None:
         line(console, f"failed: {kinds}")
     if status.retried:
         line(console, f"{plural(status.retried, 'attempt')} lost and tried again")
+    if status.stopped:
+        line(console, f"stopped by hand: {clean(', '.join(status.stopped))}")
     if status.broken:
         line(console, status.broken)
     bullets(console, "Damaged", status.damaged)
@@ -125,6 +127,8 @@ def print_status(status: SweepStatus, console: Console) -> None:
     else:
         where = f"driver: process {driver.pid} on {clean(driver.host)}"
         line(console, f"{where}, since {clean(driver.started)}")
+    if status.paused:
+        line(console, f"paused since {clean(status.paused)}; `bios-sweep resume` goes on", "yellow")
 
 
 def _head(console: Console, facts: PlanSummary | Summary) -> None:

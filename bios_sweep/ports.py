@@ -6,6 +6,7 @@ The flow of a run: an `Executor` takes trials from a `TrialSource`, has a `Trial
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
@@ -262,6 +263,9 @@ class View(Protocol):
     def event(self, event: TrialEvent, spec: TrialSpec) -> None:
         """Something happened to a trial."""
 
+    def note(self, text: str) -> None:
+        """Something that people asked for on the way: a pause, an arm that is stopped."""
+
 
 class Listener(Protocol):
     """Who hears of a run, in the order in which it happens. The driver prints nothing itself."""
@@ -276,6 +280,15 @@ class Listener(Protocol):
         """What was looked at on the nodes; a red line ends the run after this."""
 
     def watch(
-        self, *, planned: int, workers: str, title: str, metric: str, judged_on: str, trials_dir: Path
+        self,
+        *,
+        planned: int,
+        workers: str,
+        title: str,
+        metric: str,
+        judged_on: str,
+        trials_dir: Path,
+        standing: Callable[[], Any],
+        clock: Callable[[], float] = time.monotonic,
     ) -> AbstractContextManager[View]:
-        """Trials run inside; see `report.text.progress.LiveView`."""
+        """Trials run inside; see `report.text.progress.LiveView`. standing: where the arms stand now."""

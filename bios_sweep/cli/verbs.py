@@ -159,8 +159,12 @@ VERBS = {
     "status": Verb(
         does="bios_sweep.cli.sweeps:status",
         help="how far a sweep is, also while it runs",
-        examples=("bios-sweep status", "bios-sweep status --sweep demo --json"),
-        flags=("--config-dir", "--json", "--sweep"),
+        examples=(
+            "bios-sweep status",
+            "bios-sweep status --watch",
+            "bios-sweep status --sweep demo --json",
+        ),
+        flags=("--config-dir", "--json", "--sweep", "--watch"),
         needs_extra=True,
     ),
     "logs": Verb(
@@ -321,6 +325,7 @@ FLAGS = {
     "--config-dir": _value(
         "DIR", "a folder with config groups of your own (DIR/sweeps/*.yaml, DIR/model/*.yaml, ...)", type=Path
     ),
+    "--watch": _switch("show it as it goes on, until it ends"),
     "--follow": _switch("go on with what is written, until the trial ends"),
     "--lines": _value("N", "the last N lines of each file", type=int),
     "--all": _switch("over all scenarios: how often the defaults hold"),

@@ -17,6 +17,7 @@ from bios_sweep.records.workspace import Owner, Workspace
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 
+HELD = "paused: running trials end, none is started until `bios-sweep resume`"
 LOOK_SECONDS = 0.5  # chosen: how often the disk is looked at for a request
 
 
@@ -28,11 +29,19 @@ class Hands:
         self._sweep_id = sweep_id
         self._looked = 0.0
         self._paused = False
+        self._told = False
         end_pause(workspace)
 
     def paused(self) -> bool:
         """Whether the run is held, as of the last look."""
         return self._paused
+
+    def news(self) -> str:
+        """That the run is held now, or goes on, in a sentence; '' where that is no news."""
+        if self._paused == self._told:
+            return ""
+        self._told = self._paused
+        return HELD if self._paused else "goes on"
 
     def asked(self) -> Iterator[ArmRequest]:
         """Look whether the run is held, and what is asked of its arms; often called, twice a second done.

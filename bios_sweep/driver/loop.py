@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 
 from bios_sweep.driver.by_hand import Hands
 from bios_sweep.driver.sweep import Sweep, take_in_finished
@@ -74,15 +75,18 @@ def run_trials(
             journal.noted(f"stage {source.state.stage}: {len(source.state.needed)} trials in all")
             view.stage(source.state.stage, len(source.state.needed), len(source.results))
 
-    def heed() -> None:
+    def heed(hands: Hands) -> None:
         with shield():
-            for request in hands.asked() if hands else ():
+            for request in hands.asked():
                 before = len(source.decided.needed)
                 journal.by_hand(request.arm, stopped=request.stopped)
+                view.note(f"{request.arm}: {'stopped by hand' if request.stopped else 'taken up again'}")
                 went_on(source.learn(replace(source.known, stopped=journal.state.stopped)), before)
+            if news := hands.news():
+                view.note(news)
 
     if hands is not None:
-        source.attend(heed)
+        source.attend(partial(heed, hands))
     view.stage(source.state.stage, len(source.state.needed), len(source.results))
     executor.run(
         source,

@@ -47,6 +47,7 @@ from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.earlier import known_of, seal_timing
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
+from bios_sweep.report.content.live import standing_of
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.request import Request
 
@@ -337,6 +338,9 @@ def _run(
         metric=sweep.plan.study.metric.name,
         judged_on=sweep.plan.study.metric.words,
         trials_dir=sweep.workspace.trials,
+        standing=lambda: standing_of(
+            sweep.plan, source.state, source.results, source.known.stopped, sweep.tariff
+        ),
     ) as view:
         run_trials(sweep, source, journal, executor, view, shield=heard.stop.deferred, hands=heard.hands)
     if idle := executor.idle_seconds:

@@ -193,8 +193,23 @@ def test_a_pause_starts_nothing_and_a_resume_goes_on(place, capsys):
     with Meanwhile(place, hold, after=2):
         assert place.run() == 0
     assert seen[0] == seen[1] < 10
-    assert '"paused"' in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert '"paused": "20' in said
+    assert "paused: running trials end" in said
+    assert "\ngoes on\n" in said
     assert place.verdict.verdict == "confirm"
+
+
+def test_a_run_elsewhere_is_watched_until_it_ends(place, capsys):
+    seen: list[int] = []
+    with Meanwhile(place, lambda: seen.append(place.ask("status", "--watch")), after=2):
+        assert place.run() == 0
+    said = capsys.readouterr().out
+    assert seen == [0]
+    told = [line for line in said.splitlines() if line.startswith("[16/16]")]
+    assert len(told) == 2, "by the run, and by who watches it"
+    assert "no driver is running" in said
+    assert "confirm" in str(place.verdict.verdict)
 
 
 @pytest.mark.slow
@@ -221,6 +236,7 @@ def test_a_pause_is_ended_by_a_stop_and_forgotten_by_the_next_run(place):
         (("resume",), "no sweep is running there"),
         (("pause",), "no sweep is running there"),
         (("stop", "--sweep", "demo"), "goes with an arm"),
+        (("status", "--watch", "--json"), "leave one out"),
     ],
 )
 def test_what_cannot_be_asked_is_refused_in_a_sentence(words, sentence, done, capsys):

@@ -14,7 +14,7 @@ from bios_sweep.vocabulary import Status
 class Running:
     """A trial that runs. fraction, metric and its value: of its last measurement; started: clock seconds.
 
-    weight: its training examples.
+    curve: its values so far. weight: its training examples.
     """
 
     spec: TrialSpec
@@ -25,6 +25,7 @@ class Running:
     fraction: float = 0.0
     metric: str = "eval_loss"
     value: float | None = None
+    curve: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -122,7 +123,10 @@ class Progress:
         point = event.measurement
         if event.kind == MEASURED and point is not None:
             name, value = shown_of({**point.metrics, **_own(point)}, self.metric) or (self.metric, None)
-            return replace(trial, step=point.step, fraction=point.fraction, metric=name, value=value)
+            curve = trial.curve if value is None else (*trial.curve, value)
+            return replace(
+                trial, step=point.step, fraction=point.fraction, metric=name, value=value, curve=curve
+            )
         if event.kind in (STARTED, RETRIED):
             return replace(trial, attempt=event.attempt)
         return trial

@@ -17,7 +17,7 @@ from bios_sweep.decision.finding import EDGE, Finding
 from bios_sweep.decision.gates import BASELINE_DIVERGED
 from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
-from bios_sweep.jsonable import from_fields
+from bios_sweep.jsonable import OPTIONAL, from_fields
 from bios_sweep.procedure.by_hand import STOPPED, identity_of
 from bios_sweep.procedure.questions import arms_asked, factor_of, levels_of, questions
 from bios_sweep.procedure.served import own_cell, serves, stands_for
@@ -71,7 +71,7 @@ class Look:
     pools: bool
     series: int = 0
     changed: bool = False
-    stopped: Mapping[str, str] = field(default_factory=dict)
+    stopped: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def told_again(self) -> bool:
@@ -273,7 +273,7 @@ def _look(plan: Plan, cell: Plan, question: Question, known: str, state: State) 
         pools=len(seeds) > 1 and (_could_tell(screening) or is_any(screening.reasons, BASELINE_DIVERGED)),
         series=before.series if before else 0,
         changed=bool(before and before.changed),
-        stopped=stopped,
+        stopped=stopped or None,
     )
 
 

@@ -24,7 +24,17 @@ from bios_sweep.settings import COUNT
 HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # no way out of the cache folder
 TEXT_KEYS = ("text_config", "llm_config", "language_config")  # of Transformers; InternVL; DeepSeek-VL
 # Of the keys of a gated MLP, but with layers fused (`qkv_proj`, `gate_up_proj`) or without a gate.
-OTHER_LAYERS = ("phi3", "phi4_multimodal", "glm", "glm4", "phi", "starcoder2", "gpt_neox", "nemotron", "persimmon")
+OTHER_LAYERS = (
+    "phi3",
+    "phi4_multimodal",
+    "glm",
+    "glm4",
+    "phi",
+    "starcoder2",
+    "gpt_neox",
+    "nemotron",
+    "persimmon",
+)
 EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")  # a mixture of experts names one
 
 

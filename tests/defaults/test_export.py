@@ -449,7 +449,7 @@ def test_what_a_script_was_never_told_is_not_exported(tool):
 
 
 def test_an_unknown_tool_is_refused_with_the_known_ones():
-    with pytest.raises(DefaultsError, match="choose from peft, trl, .*, ms-swift, unsloth, hydra"):
+    with pytest.raises(DefaultsError, match=r"choose from peft, trl, .*, ms-swift, unsloth, hydra"):
         defaults.export(SETTINGS, to="torchtune")
 
 
@@ -458,7 +458,8 @@ def test_a_file_says_which_conditions_of_the_evidence_its_tool_has_no_key_for():
     [line] = [line for line in text.splitlines() if line.startswith("# Not in this file: ")]
     for condition in ("schedule cosine", "adam_beta2 0.95", "max_grad_norm 0.5", "dtype bfloat16"):
         assert condition in line
-    assert "Not in this file: max_length 2048 tokens per example" in defaults.export_file(SETTINGS, to="peft").text()
+    of_peft = defaults.export_file(SETTINGS, to="peft").text()
+    assert "Not in this file: max_length 2048 tokens per example" in of_peft
     assert "Not in this file" not in defaults.export_file(SETTINGS, to="trl").text()
     merely_ran = defaults.export_file(dataclasses.replace(SETTINGS, dtype="float32"), to="unsloth").text()
     assert "dtype" not in merely_ran

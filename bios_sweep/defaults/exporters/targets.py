@@ -30,7 +30,10 @@ def targets_of(settings: TrainingSettings) -> dict[str, tuple[Any, str]]:
         "linear": (True if every else None, "targets"),
         "modules": (None if every else listed, "targets"),
         "target_names": ("all" if every else ",".join(listed), "targets"),
-        "module_names": (",".join(sum(USUAL.values(), []) if every else listed), "targets"),
+        "module_names": (
+            ",".join([name for layers in USUAL.values() for name in layers] if every else listed),
+            "targets",
+        ),
     }
 
 

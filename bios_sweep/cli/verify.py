@@ -13,7 +13,8 @@ from bios_sweep.report.text.verified import print_verification
 
 def run(args: Namespace) -> int:
     """Print what is whole; something damaged is what this verb refuses."""
-    args.overrides, given = [], []
+    given: list[str] = []
+    args.overrides = []
     for word in args.words:
         (args.overrides if word.startswith("workspace=") else given).append(word)
     if len(given) > 1:

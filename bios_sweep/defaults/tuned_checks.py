@@ -130,9 +130,10 @@ def _told(names: Any) -> tuple[str, ...] | None:
 
 def _sentence(value: Any, name: str) -> str | None:
     """A text where there is one."""
-    if value is not None:
-        _require(isinstance(value, str) and value.strip(), name, value, "text")
-    return value
+    if value is None:
+        return None
+    _require(isinstance(value, str) and value.strip(), name, value, "text")
+    return str(value)
 
 
 def _withdrawn(values: Any) -> dict[str, Withdrawn] | None:

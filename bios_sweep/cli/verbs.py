@@ -49,6 +49,10 @@ OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
         {"overrides": _value("override", "a Hydra override: key=value or group=name", nargs="*")},
     ),
     "words": ("[WORD...]", {"words": _value("WORD", "what the answer is about", nargs="*")}),
+    "place": (
+        "[WORKSPACE|SWEEP|ARCHIVE] [workspace=DIR]",
+        {"words": _value("PLACE", "a folder, a sweep's name or id, or a .tar.gz or .zip", nargs="*")},
+    ),
     "shell": ("bash|zsh|fish", {"shell": _choice(SHELLS, "which shell", nargs="?")}),
     "trial": (
         "[TRIAL] [overrides]",
@@ -210,6 +214,18 @@ VERBS = {
         examples=("bios-sweep ui", "bios-sweep ui --sweep demo --port 5050"),
         flags=("--config-dir", "--sweep", "--port"),
         needs_extra=True,
+    ),
+    "verify": Verb(
+        does="bios_sweep.cli.verify:run",
+        help="whether a workspace, a sweep or an archive of one still holds what was written there",
+        examples=(
+            "bios-sweep verify",
+            "bios-sweep verify learning_rate workspace=/data/runs",
+            "bios-sweep verify bios_runs.tar.gz --json",
+        ),
+        flags=("--config-dir", "--json"),
+        needs_extra=True,
+        operands="place",
     ),
     "keys": Verb(
         does="bios_sweep.cli.keys:run",

@@ -1,4 +1,4 @@
-"""What `status` and `suggest` answer, as values."""
+"""What `status`, `logs`, `suggest` and `verify` answer, as values."""
 
 from __future__ import annotations
 
@@ -98,3 +98,34 @@ class SuggestionSummary:
     open: tuple[str, ...]
     warnings: tuple[str, ...]
     study: NextStudy | None = field(default=None, metadata=FLAT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesOfKind:
+    """How many files of a kind are there. unvouched: without a checksum, so that nothing could tell."""
+
+    kind: str
+    files: int
+    bytes: int
+    unvouched: int
+    damaged: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DamagedFile:
+    """A file that is not as it was written. wrong: what is. way_out: what to do."""
+
+    kind: str
+    path: str
+    wrong: str
+    way_out: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What `verify` looked at, by kind, and what is damaged; in JSON what `verify --json` prints."""
+
+    what: str
+    sweeps: tuple[str, ...]
+    kinds: tuple[FilesOfKind, ...]
+    damaged: tuple[DamagedFile, ...]

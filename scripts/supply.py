@@ -73,11 +73,11 @@ def _part(name: str) -> Part:
 
 def _licence(one: Distribution) -> str:
     """As its metadata say it: an SPDX expression, else classifiers, else the first line of a text."""
-    told = one.metadata
-    expression, text = told.get("License-Expression"), (told.get("License") or "").strip()
-    classes = [name for name in told.get_all("Classifier") or [] if name.startswith("License ::")]
+    told = one.metadata.json
+    expression, text = told.get("license_expression"), str(told.get("license", "")).strip()
+    classes = [name for name in told.get("classifier", ()) if name.startswith("License ::")]
     ends = [name.rpartition("::")[2].strip() for name in classes]
-    return expression or ", ".join(end for end in ends if end != "OSI Approved") or text.partition("\n")[0]
+    return str(expression or "") or ", ".join(end for end in ends if end != "OSI Approved") or text.partition("\n")[0]
 
 
 def sbom(found: Sequence[Part]) -> dict[str, Any]:

@@ -76,8 +76,8 @@ def _licence(one: Distribution) -> str:
     told = one.metadata.json
     expression, text = told.get("license_expression"), str(told.get("license", "")).strip()
     classes = [name for name in told.get("classifier", ()) if name.startswith("License ::")]
-    ends = [name.rpartition("::")[2].strip() for name in classes]
-    return str(expression or "") or ", ".join(end for end in ends if end != "OSI Approved") or text.partition("\n")[0]
+    ends = [end for name in classes if (end := name.rpartition("::")[2].strip()) != "OSI Approved"]
+    return str(expression or "") or ", ".join(ends) or text.partition("\n")[0]
 
 
 def sbom(found: Sequence[Part]) -> dict[str, Any]:

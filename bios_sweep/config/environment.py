@@ -66,7 +66,7 @@ def _read(name: Any, *default: Any) -> Any:
     """
     if not may_be_read(str(name)):
         raise ConfigError(
-            f"${{oc.env:{name}}}: a configuration may not read this environment variable; if it is no secret, "
+            f"${{oc.env:{name}}}: a configuration may not read this variable; if it is no secret, "
             f"allow it by `export {FURTHER}={name}`"
         )
     return oc.env(name, *default)

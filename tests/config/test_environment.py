@@ -29,7 +29,7 @@ def test_another_variable_is_refused_by_name_however_it_is_written(word, monkeyp
     monkeypatch.setenv("MY_KEY", "hush")
     monkeypatch.setenv("SLURM_WHICH", "MY_KEY")
     with pytest.raises(
-        ConfigError, match="MY_KEY.*may not read this.*export BIOS_SWEEP_ENV=MY_KEY"
+        ConfigError, match=r"MY_KEY.*may not read this.*export BIOS_SWEEP_ENV=MY_KEY"
     ) as refusal:
         path_of(word)
     assert "hush" not in str(refusal.value)

@@ -125,6 +125,7 @@ def test_nothing_is_removed_until_it_is_said_and_then_only_what_was_shown(worksp
 
 
 def test_a_cleaned_workspace_runs_nothing_again_and_one_in_the_middle_goes_on(workspace, tmp_path, capsys):
+    other = Path(shutil.copytree(workspace.root, tmp_path / "other"))
     cleaned(workspace)
     place = f"workspace={workspace.root}"
     before, files = told(workspace.root), outcomes(workspace)
@@ -133,9 +134,8 @@ def test_a_cleaned_workspace_runs_nothing_again_and_one_in_the_middle_goes_on(wo
     assert outcomes(workspace) == files
     more = [*(word for word in PLANTED if not word.startswith("seeds")), "seeds=[0,1,2]"]
     assert main(["run", *more, place]) == 0
-    other = f"workspace={tmp_path / 'other'}"
-    assert main(["run", *more, other]) == 0
-    assert numbers(workspace.root) == numbers(tmp_path / "other")
+    assert main(["run", *more, f"workspace={other}"]) == 0
+    assert numbers(workspace.root) == numbers(other)
 
 
 def test_an_adapter_that_a_sweep_keeps_goes_only_when_no_sweep_of_late_does(workspace, capsys):

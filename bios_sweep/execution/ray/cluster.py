@@ -100,7 +100,9 @@ def _start_local(request: Request) -> Path:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     with _shielded(), restored_signals(), _package_importable():  # heard late, but by our handler
         memory = OBJECT_STORE_BYTES
-        begun = ray.init(address="local", num_cpus=request.local_cpus, object_store_memory=memory, **QUIET)
+        begun: Any = ray.init(
+            address="local", num_cpus=request.local_cpus, object_store_memory=memory, **QUIET
+        )
     return Path(str(begun.address_info["session_dir"]))
 
 

@@ -47,10 +47,15 @@ def _discard(folder: Path, sweep_id: str) -> None:
     if others:
         _write_owners(folder, others)
     else:
-        (folder / KEPT_MARK).unlink(missing_ok=True)
-        if (folder / ADAPTER_FOLDER).is_dir():  # said first: half an adapter, or none, is then no damage
-            (folder / REMOVED_MARK).write_text(f"{sweep_id}\n", encoding="utf-8")
-            shutil.rmtree(folder / ADAPTER_FOLDER, ignore_errors=True)
+        discard_adapter(folder, sweep_id)
+
+
+def discard_adapter(folder: Path, whose: str) -> None:
+    """Free an adapter that nobody keeps. whose: policy it was; said first, or half of it would be damage."""
+    (folder / KEPT_MARK).unlink(missing_ok=True)
+    if (folder / ADAPTER_FOLDER).is_dir():
+        (folder / REMOVED_MARK).write_text(f"{whose}\n", encoding="utf-8")
+        shutil.rmtree(folder / ADAPTER_FOLDER, ignore_errors=True)
 
 
 def _has_adapter(folder: Path) -> bool:

@@ -66,6 +66,11 @@ class Workspace:
         """The folder of all trials, shared by all sweeps."""
         return self.root / "trials"
 
+    @property
+    def ray_folder(self) -> Path:
+        """What Ray Tune keeps of a run while it lasts."""
+        return self.root / "ray"
+
     def trial_dir(self, key: str) -> Path:
         """Checkpoints, logs and result of one trial."""
         return self.trials / key
@@ -110,6 +115,10 @@ class Workspace:
         times = {path.name: _last_worked_on(path) for path in folder.iterdir() if path.is_dir()}
         found = [sweep_id for sweep_id, time in times.items() if time]
         return tuple(sorted(found, key=lambda sweep_id: (-times[sweep_id], sweep_id)))
+
+    def worked_on(self, sweep_id: str) -> float:
+        """When its plan or its journal was last written, seconds since 1970."""
+        return _last_worked_on(self.sweep_dir(sweep_id)) / 1e9
 
     def find_sweep(self, name_or_id: str | None = None) -> str:
         """The id of the latest sweep with that id or name; of the latest at all for None.

@@ -31,6 +31,7 @@ from bios_sweep.reference.listed import Listing
 from bios_sweep.reference.terms import Glossary
 from bios_sweep.rehearsal.summary import RehearsalSummary
 from bios_sweep.report.content.answers import (
+    Cleaning,
     SuggestionSummary,
     SweepLogs,
     SweepStatus,
@@ -168,6 +169,7 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
     ),
     "status": ("What `status --json` prints.", SweepStatus),
     "logs": ("What `logs --json` and `logs TRIAL --json` print.", [SweepLogs, TrialLogs]),
+    "clean": ("What `clean --json` prints.", Cleaning),
     "verify": ("What `verify --json` prints.", Verification),
     "suggest": ("What `suggest --json` prints.", SuggestionSummary),
     "rehearse": ("What `rehearse --json` prints.", RehearsalSummary),

@@ -1,4 +1,4 @@
-"""What `status`, `logs`, `suggest` and `verify` answer, as values."""
+"""What `status`, `logs`, `suggest`, `verify` and `clean` answer, as values."""
 
 from __future__ import annotations
 
@@ -129,3 +129,28 @@ class Verification:
     sweeps: tuple[str, ...]
     kinds: tuple[FilesOfKind, ...]
     damaged: tuple[DamagedFile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpareFile:
+    """A file or folder that serves nothing any more. bytes: of it, or below it."""
+
+    kind: str
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaning:
+    """What `clean` found, by kind and one by one; in JSON what `clean --json` prints.
+
+    removed: whether it was taken away, or only shown. bytes: of all of it. kinds: kind -> bytes. left: what
+    could not be taken away.
+    """
+
+    workspace: str
+    removed: bool
+    bytes: int
+    kinds: Mapping[str, int]
+    files: tuple[SpareFile, ...]
+    left: tuple[str, ...] = ()

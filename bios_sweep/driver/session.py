@@ -6,6 +6,7 @@ The one entry of the command line and of Python. It prints nothing: a `Listener`
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,6 +14,7 @@ from importlib import util
 from typing import Any
 
 from bios_sweep.driver.asked_before import after_earlier, require_unasked
+from bios_sweep.driver.cleaning import remove_dead
 from bios_sweep.driver.cost import workers_of
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
 from bios_sweep.driver.loop import run_trials
@@ -38,6 +40,7 @@ from bios_sweep.driver.ways import tariff_of
 from bios_sweep.driver.withdrawing import withdraw_overtaken
 from bios_sweep.engines.training.data import keep_dataset
 from bios_sweep.errors import BiosSweepError, MissingExtraError
+from bios_sweep.execution.open_door import open_door
 from bios_sweep.hub.cache import DATASET, MODEL
 from bios_sweep.hub.pins import keep_pins
 from bios_sweep.ports import Executor, Listener, PreflightLine
@@ -117,10 +120,11 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         bring_model(scenario)
     place = _checked_place(prepared, plan, tracking, devices)
     fits, lacks = _in_memory(prepared, () if place is None else place.devices)
-    warnings = (*plan.warnings, *(() if place is None else _on_gpus(prepared)), *lacks)
+    warnings = (*plan.warnings, *(() if place is None else _of_the_place(prepared)), *lacks)
     for warning in warnings:
         listener.warn(warning)
-    with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
+    with DriverLock(prepared.workspace, prepared.plan.sweep_id) as lock, Stop(prepared.workspace) as stop:
+        remove_dead(prepared.workspace, killed=lock.took_over)
         require_unasked(prepared.asked, prepared.plan, prepared.workspace)
         keep_pins(prepared.workspace.root, {MODEL: scenario.model.hub, DATASET: scenario.data.hub})
         if answer := prepared.answer(plan.to_run):
@@ -219,6 +223,11 @@ def _in_memory(prepared: Prepared, devices: tuple[Mapping[str, Any], ...]) -> tu
         sizes[str(gpu["name"])] = min(int(gpu["total"]), sizes.get(str(gpu["name"]), int(gpu["total"])))
     begun = has_begun(prepared.plan, prepared.workspace)
     return memory_notes(prepared.plan, prepared.request, sizes, begun=begun)
+
+
+def _of_the_place(prepared: Prepared) -> list[str]:
+    door = open_door(prepared.request, os.environ)
+    return [*([door] if door else []), *_on_gpus(prepared)]
 
 
 def _on_gpus(prepared: Prepared) -> list[str]:

@@ -73,8 +73,8 @@ class ProcedureSource:
         """The sweep's state by all results so far; made anew where results have come in since."""
         known = self._state
         if (len(known.missing), len(known.ahead)) != (len(self._missing), len(self._ahead)):
-            left = {"missing": tuple(self._missing.values()), "ahead": tuple(self._ahead.values())}
-            self._state = dataclasses.replace(known, **left)
+            missing, ahead = tuple(self._missing.values()), tuple(self._ahead.values())
+            self._state = dataclasses.replace(known, missing=missing, ahead=ahead)
         return self._state
 
     @property

@@ -27,7 +27,7 @@ SWEEP = (
     "baseline.learning_rate=5e-4",
     "model.planted.truth.learning_rate.optimum=5e-4",
     "model.planted.noise_percent=0.4",
-    "model.planted.pause_seconds=0.03",  # per measurement, so that something can be asked meanwhile
+    "model.planted.pause_seconds=0.06",  # per measurement, so that something can be asked meanwhile
 )
 PATIENCE_SECONDS = 60
 

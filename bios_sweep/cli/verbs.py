@@ -129,7 +129,7 @@ VERBS = {
             "bios-sweep run sweeps=capacity cluster=local_gpu tracking.uri=http://127.0.0.1:5000",
             "bios-sweep run --next",
         ),
-        flags=("--config-dir", "--json", "--next", *HYDRAS),
+        flags=("--config-dir", "--json", "--full", "--next", *HYDRAS),
         needs_extra=True,
         goes_on=True,
     ),
@@ -187,7 +187,16 @@ VERBS = {
             "bios-sweep report --from-mlflow my-experiment --tracking-uri http://127.0.0.1:5000",
         ),
         flags=(
-            *("--config-dir", "--json", "--sweep", "--all", "--from-csv", "--from-mlflow", "--tracking-uri"),
+            *(
+                "--config-dir",
+                "--json",
+                "--full",
+                "--sweep",
+                "--all",
+                "--from-csv",
+                "--from-mlflow",
+                "--tracking-uri",
+            ),
             *FOREIGN,
         ),
     ),
@@ -285,6 +294,7 @@ FLAGS = {
     "--next": _switch(
         "run what `suggest` writes after the latest sweep; a sweep that is not done is ended first"
     ),
+    "--full": _switch("print all that the report says: bounds, claims, scope, every note"),
     "--now": _switch("end at once, without waiting for the next measurements"),
     "--config-dir": _value(
         "DIR", "a folder with config groups of your own (DIR/sweeps/*.yaml, DIR/model/*.yaml, ...)", type=Path

@@ -15,7 +15,7 @@ from bios_sweep.decision.choice import Choice, Ground
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.sentences import confidence_text
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.report.content.advice import because, meaning, seen
+from bios_sweep.report.content.advice import ASIDE, because, meaning, seen
 from bios_sweep.report.content.wording import NONE, clean, number, times, told
 from bios_sweep.vocabulary import Word
 
@@ -117,10 +117,12 @@ def _given_away(verdict: Verdict, now: Choice) -> str:
     sure = f"({confidence_text(now.confidence)} sure)"
     if now.most is None:
         return ""
+    aside = any(row.status == ASIDE for row in verdict.levels)
     if now.most.gain <= 0:
-        return f"nothing else that was tested is better {sure}"
+        return f"nothing else that was {'compared' if aside else 'tested'} is better {sure}"
+    of = " of what was compared" if aside else ""
     longer = " to the default trained as long" if now.most.same_time else ""
-    return f"gives away at most {_amount(verdict, now.most.gain)}{longer} {sure}"
+    return f"gives away at most {_amount(verdict, now.most.gain)}{longer}{of} {sure}"
 
 
 def _gained(verdict: Verdict) -> str:

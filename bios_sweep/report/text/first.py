@@ -44,6 +44,8 @@ def print_first(screen: FirstScreen, console: Console, places: Recorded | None =
     _labelled(console, LABELS[2], [f"{screen.cost}; {screen.counts}"])
     print_failures(console, screen.failures, places and places.trials, most=SHOWN)
     bullets(console, "Damaged", screen.damaged)
+    if screen.failures or screen.damaged:
+        console.print()
     if places is not None:
         print_places(console, places)
     _more(console, screen, places)

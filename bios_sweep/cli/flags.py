@@ -31,6 +31,10 @@ OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
         {"overrides": _value("override", "a Hydra override: key=value or group=name", nargs="*")},
     ),
     "words": ("[WORD...]", {"words": _value("WORD", "what the answer is about", nargs="*")}),
+    "place": (
+        "[WORKSPACE|SWEEP|ARCHIVE] [workspace=DIR]",
+        {"words": _value("PLACE", "a folder, a sweep's name or id, or a .tar.gz or .zip", nargs="*")},
+    ),
     "shell": ("bash|zsh|fish", {"shell": _choice(SHELLS, "which shell", nargs="?")}),
     "trial": (
         "[TRIAL] [overrides]",
@@ -71,7 +75,7 @@ FLAGS = {
     ),
     "--hardware": _value("WHERE", "here, cpu, gpu, inline, or the address HEAD:PORT of a Ray cluster"),
     "--download": _switch("what is not in the local cache may be fetched from the hub"),
-    "--yes": _switch("take what is usual for all that no flag says; ask nothing"),
+    "init --yes": _switch("take what is usual for all that no flag says; ask nothing"),
     "--out": _value(
         "FILE", "the file to write (sweeps/mine.yaml)", type=Path, default=Path("sweeps/mine.yaml")
     ),
@@ -88,6 +92,10 @@ FLAGS = {
         "run what `suggest` writes after the latest sweep; a sweep that is not done is ended first"
     ),
     "--full": _switch("print all that the report says: bounds, claims, scope, every note"),
+    "--yes": _switch("take it away; without it nothing is changed"),
+    "--older": _value(
+        "DAYS", "adapters go where no sweep of the last DAYS days keeps them (30)", type=float, default=30.0
+    ),
     "--now": _switch("end at once, without waiting for the next measurements"),
     "--config-dir": _value(
         "DIR", "a folder with config groups of your own (DIR/sweeps/*.yaml, DIR/model/*.yaml, ...)", type=Path

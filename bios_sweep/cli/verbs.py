@@ -185,6 +185,29 @@ VERBS = {
         flags=("--config-dir", "--sweep", "--port"),
         needs_extra=True,
     ),
+    "verify": Verb(
+        does="bios_sweep.cli.verify:run",
+        help="whether a workspace, a sweep or an archive of one still holds what was written there",
+        examples=(
+            "bios-sweep verify",
+            "bios-sweep verify learning_rate workspace=/data/runs",
+            "bios-sweep verify bios_runs.tar.gz --json",
+        ),
+        flags=("--config-dir", "--json"),
+        needs_extra=True,
+        operands="place",
+    ),
+    "clean": Verb(
+        does="bios_sweep.cli.clean:run",
+        help="what a workspace could do without: old adapters, checkpoints, orphans; frees it with --yes",
+        examples=(
+            "bios-sweep clean",
+            "bios-sweep clean --yes workspace=/data/runs",
+            "bios-sweep clean --older 7 --json",
+        ),
+        flags=("--config-dir", "--json", "--yes", "--older"),
+        needs_extra=True,
+    ),
     "keys": Verb(
         does="bios_sweep.cli.keys:run",
         help="the configuration keys about some words: default, type, unit, range, choices and meaning",

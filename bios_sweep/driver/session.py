@@ -13,6 +13,7 @@ from importlib import util
 from typing import Any
 
 from bios_sweep.driver.asked_before import after_earlier, require_unasked
+from bios_sweep.driver.cleaning import remove_dead
 from bios_sweep.driver.cost import workers_of
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
 from bios_sweep.driver.loop import run_trials, take_timing
@@ -120,7 +121,8 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
     warnings = (*plan.warnings, *(() if place is None else _on_gpus(prepared)), *lacks)
     for warning in warnings:
         listener.warn(warning)
-    with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
+    with DriverLock(prepared.workspace, prepared.plan.sweep_id) as lock, Stop(prepared.workspace) as stop:
+        remove_dead(prepared.workspace, killed=lock.took_over)
         require_unasked(prepared.asked, prepared.plan, prepared.workspace)
         keep_pins(prepared.workspace.root, {MODEL: scenario.model.hub, DATASET: scenario.data.hub})
         if answer := prepared.answer(plan.to_run):

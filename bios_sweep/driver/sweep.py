@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.memory import asked_load
 from bios_sweep.driver.stable import asked_stable
+from bios_sweep.driver.withdrawing import say_damaged
 from bios_sweep.jsonable import to_json
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.journal import Journal
@@ -96,6 +98,8 @@ def _found_whole(sweep: Sweep, source: ProcedureSource, journal: Journal) -> lis
     for sentence in filter(None, (look.damage or look.note for look in looks)):
         if journal.noted(sentence):
             _log.warning("%s", sentence)
+    if damaged := [look.file for look in looks if look.damage and look.file is not None]:
+        say_damaged(sweep.folder / FILE_NAME, sweep.workspace, journal, damaged)
     unsealed = sum(look.unsealed for look in looks)
     if unsealed:
         sentence = (

@@ -40,6 +40,7 @@ from bios_sweep.execution.ray.start import (
     look_on_nodes,
     time_on_worker,
 )
+from bios_sweep.execution.sessions import DeadSession, note_session
 from bios_sweep.execution.transfer.attempt_files import ATTEMPTS_FOLDER, FileTransfer
 from bios_sweep.ports import EventSink, Options, PreflightLine, TrialSource
 from bios_sweep.request import Request
@@ -54,7 +55,8 @@ RESTART_ALWAYS = -1  # a slot may die often in a long run; each trial's attempts
 class RayTuneExecutor:
     """Runs trials side by side on a local Ray or an existing cluster; survives workers that die.
 
-    storage_dir: absolute folder inside the workspace for Tune's own files, removed after a good run.
+    storage_dir: absolute folder inside the workspace for Tune's own files, removed after a good run with the
+    folder of a Ray session that was ours, which is noted there (`sessions`).
     environment: variables that every worker gets; they may be secrets, so they go from process to process
     and into no file or log. silence_seconds: a worker that gives no sign of life for longer loses its trial
     to another; a storage may fail as long before it costs a try. `idle_seconds`: after `run`, seconds each
@@ -75,6 +77,7 @@ class RayTuneExecutor:
         keep_secret(self._environment)
         self._silence_seconds = silence_seconds
         self._ours = False
+        self._session: DeadSession | None = None
         self.idle_seconds: dict[int, float] = {}
 
     def check(self) -> str:
@@ -179,6 +182,8 @@ class RayTuneExecutor:
                 finally:
                     self.close()  # which waits for the head, too
             bridge.raise_failure()
+            if self._session is not None:
+                self._session.remove()
         finally:
             self.idle_seconds = dispatch.idle_seconds()
             self.close()
@@ -186,7 +191,10 @@ class RayTuneExecutor:
     def _open(self) -> tuple[Node, ...]:
         """The node where each slot should start."""
         quiet_environment()
-        self._ours = open_cluster(self._request) or self._ours
+        opened = open_cluster(self._request)
+        self._ours = opened is not None or self._ours
+        if opened is not None and opened.folder is not None:
+            self._session = note_session(self._storage_dir, opened.folder)
         try:
             return place_slots(self._request, nodes_alive())
         except ClusterError:

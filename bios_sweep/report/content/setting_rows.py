@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 from bios_sweep.checks import is_number
-from bios_sweep.claims import claim_named
+from bios_sweep.claims import CLAIMS, claim_named
 from bios_sweep.decision.choice import Choice, Ground
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.sentences import confidence_text
@@ -52,11 +52,23 @@ def setting_rows(verdicts: Sequence[Verdict]) -> tuple[SettingRow, ...]:
 
 
 def answer_of(verdict: Verdict) -> Answer:
-    """Keep or change where the question is settled and its value served; else it is open."""
+    """Keep or change where the question is settled, by the value that is served; else it is open.
+
+    Settled and not served is open, unless another answer of the study serves a value for the setting. The
+    least that will do, and a control, are nobody's value: they leave the default as it is.
+    """
     now = verdict.now
-    if verdict.verdict not in (Word.CONFIRM, Word.REFINE) or now is None or now.ground == Ground.WITHHELD:
+    if verdict.verdict not in (Word.CONFIRM, Word.REFINE) or now is None:
         return Answer.OPEN
-    return Answer.KEEP if verdict.best_level in (None, verdict.baseline_level) else Answer.CHANGE
+    if now.ground == Ground.WITHHELD:
+        moved = verdict.recommended not in (None, verdict.baseline_level)
+        return Answer.CHANGE if moved else Answer.OPEN
+    kept = verdict.best_level in (None, verdict.baseline_level) or _for_nobody(verdict)
+    return Answer.KEEP if kept else Answer.CHANGE
+
+
+def _for_nobody(verdict: Verdict) -> bool:
+    return verdict.claim in CLAIMS and not claim_named(verdict.claim).served
 
 
 def is_open(verdict: Verdict) -> bool:
@@ -71,13 +83,21 @@ def _row(verdicts: Sequence[Verdict]) -> SettingRow:
         answer=answer_of(main),
         word=clean(main.verdict),
         use=use(main),
-        means=_means(main),
+        means=": ".join(filter(None, (_for_whom(main), _means(main)))),
         goals=tuple(_goal(one) for one in verdicts if one is not main),
     )
 
 
+def _for_whom(verdict: Verdict) -> str:
+    """Whose value it is, where that is not everyone's."""
+    claim = claim_named(verdict.claim)
+    return words_of(verdict.claim).goal if claim.served and not claim.for_everyone else ""
+
+
 def _goal(verdict: Verdict) -> str:
     wish = words_of(verdict.claim).goal or clean(verdict.claim)
+    if _for_nobody(verdict) and not is_open(verdict):
+        return f"{wish}: {number(verdict.best_level)} ({clean(verdict.verdict)})"
     if verdict.now is not None and verdict.now.ground == Ground.WITHHELD:
         best = number(verdict.best_level)
         return f"{wish}: {use(verdict)}; {best} ({clean(verdict.verdict)}) is not served"
@@ -92,6 +112,10 @@ def use(verdict: Verdict) -> str:
         return NONE
     if now.ground == Ground.SETTLED and verdict.recommended is not None and verdict.withheld is None:
         return number(verdict.recommended)
+    if now.ground == Ground.BETTER and verdict.recommended not in (None, now.default):
+        return number(verdict.recommended)  # what a joint search serves
+    if now.ground == Ground.SETTLED and _for_nobody(verdict):
+        return number(verdict.baseline_level)
     if now.ground == Ground.DIVERGED and verdict.factor == "learning_rate" and now.value == now.default:
         return f"below {number(now.value)}"
     return number(now.value)
@@ -107,6 +131,9 @@ def _means(verdict: Verdict) -> str:
         return "; ".join(filter(None, (_given_away(verdict, now), seen(verdict))))
     if now.ground != Ground.SETTLED:
         return clean(because(verdict, now))
+    words = words_of(verdict.claim)
+    if words.advice:
+        return words.advice.format(value=number(verdict.best_level))
     gain = _given_away(verdict, now) if answer_of(verdict) == Answer.KEEP else _gained(verdict)
     unserved = f"not served: {verdict.withheld}" if verdict.withheld else ""
     return clean("; ".join(filter(None, (gain or meaning(verdict), _as_many(verdict), unserved))))

@@ -141,7 +141,8 @@ def plural(amount: int, noun: str) -> str:
 def listed(names: Sequence[str], most: int = LISTED) -> str:
     """The first few names, and how many more there are."""
     rest = len(names) - most
-    return ", ".join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
+    between = "; " if any(", " in name for name in names) else ", "
+    return between.join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def changes(values: Mapping[str, Any]) -> str:

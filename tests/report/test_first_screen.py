@@ -62,7 +62,7 @@ def test_the_screen_fits_its_width_and_has_no_colour_in_a_pipe(demo, width):
     typed = ("    bios-sweep", "everything (")  # commands stay on one line
     assert max(len(line) for line in text.splitlines() if not line.startswith(typed)) <= width
     assert "\x1b" not in text
-    assert len(text.splitlines()) <= 30
+    assert len(text.splitlines()) <= 34
     words = " ".join(text.split())
     for told in ("OPEN (inconclusive)", "KEEP (confirm)", "learning_rate", "lora_rank", "0.001838"):
         assert told in words
@@ -123,7 +123,9 @@ def test_a_settled_change_says_what_it_gains_and_a_settled_default_what_it_gives
     )
     cheaper = dataclasses.replace(better, effect_percent=-0.1, lower=-0.3, cost_ratio=0.5)
     assert setting_rows([cheaper])[0].means == "gives away at most 0.30 % (95 % sure); takes x0.50 the time"
-    unserved = dataclasses.replace(better, now=dataclasses.replace(settled, ground=Ground.WITHHELD))
+    held = dataclasses.replace(better, now=dataclasses.replace(settled, ground=Ground.WITHHELD))
+    assert setting_rows([held])[0].answer == Answer.CHANGE  # to what a joint search serves
+    unserved = dataclasses.replace(held, recommended=rate.baseline_level)
     assert setting_rows([unserved])[0].answer == Answer.OPEN
 
 

@@ -94,7 +94,8 @@ def take_in_finished(sweep: Sweep, source: ProcedureSource, journal: Journal) ->
 
 def _found_whole(sweep: Sweep, source: ProcedureSource, journal: Journal) -> list[TrialResult]:
     stored = StoredResults(sweep.workspace, journal.state.results)
-    looks = [stored.look(trial.key) for trial in source.state.missing]
+    state = source.state
+    looks = [stored.look(trial.key) for trial in (*state.missing, *state.ahead)]
     for sentence in filter(None, (look.damage or look.note for look in looks)):
         if journal.noted(sentence):
             _log.warning("%s", sentence)

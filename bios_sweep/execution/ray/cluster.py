@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import worker
 
 from bios_sweep.errors import ClusterError
 from bios_sweep.execution.placement import Node, refuse_unless_fits
@@ -51,6 +52,19 @@ def open_cluster(request: Request) -> Opened | None:
             return Opened(folder=_start_local(request))
         _join(request)
     return Opened(folder=None)
+
+
+def close_cluster() -> None:
+    """Shut down what was started, or leave what was joined.
+
+    Ray gives each of its five processes a second to end in order, one after the other, and then kills it. Of
+    those that we started none can: they block SIGTERM (`_shielded`). So they are killed at once.
+    """
+    node = worker._global_node  # nothing public knows the processes (Ray 2.60)
+    if node is not None:
+        kill = node.kill_all_processes
+        node.kill_all_processes = lambda **asked: kill(**{**asked, "allow_graceful": False})
+    ray.shutdown()
 
 
 def nodes_alive() -> tuple[Node, ...]:

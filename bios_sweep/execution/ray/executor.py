@@ -28,8 +28,15 @@ from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.gpus import gpus_here
 from bios_sweep.execution.placement import Node, place_slots, slots_on
 from bios_sweep.execution.preflight import judge
+from bios_sweep.execution.probing import Probing
 from bios_sweep.execution.ray.bridge import Bridge
-from bios_sweep.execution.ray.cluster import nodes_alive, open_cluster, quiet_environment, restored_signals
+from bios_sweep.execution.ray.cluster import (
+    close_cluster,
+    nodes_alive,
+    open_cluster,
+    quiet_environment,
+    restored_signals,
+)
 from bios_sweep.execution.ray.losses import HeadWatch, every_loss_is_a_death, node_answers
 from bios_sweep.execution.ray.mailbox import Mailbox
 from bios_sweep.execution.ray.slot import WorkerSlot
@@ -38,14 +45,12 @@ from bios_sweep.execution.ray.start import (
     gpus_on_nodes,
     left_for_nodes,
     look_on_nodes,
-    time_on_worker,
 )
 from bios_sweep.execution.sessions import DeadSession, note_session
 from bios_sweep.execution.transfer.attempt_files import ATTEMPTS_FOLDER, FileTransfer
-from bios_sweep.ports import EventSink, Options, PreflightLine, TrialSource
+from bios_sweep.ports import EventSink, Options, PreflightLine, Probe, TrialSource
 from bios_sweep.request import Request
 from bios_sweep.secrecy import keep_secret
-from bios_sweep.settings import TrainingSettings
 
 SILENCE_SECONDS = 30.0  # chosen, not measured: a thread that gets no turn for that long is no worker's
 BEATS = 6  # signs of life per limit, so that one lost on the way is no silence; chosen
@@ -127,35 +132,27 @@ class RayTuneExecutor:
         if self._ours:
             self._ours = False
             with restored_signals():
-                ray.shutdown()
-
-    def time(
-        self, settings: Sequence[TrainingSettings], engine: str, engine_options: Options, repeats: int
-    ) -> tuple[list[list[float]], str]:
-        """Time the arms in one worker with a trial's resources, before the slots start.
-
-        The worker ends with the probe, so that the slots find the device empty. Ray is left up for `run`.
-
-        Raises:
-            BiosSweepError: in the words of the engine, or two workers died.
-            ClusterError: see `check`.
-        """
-        self._open()
-        with self._closed_on_error():
-            return time_on_worker(self._request, settings, engine, engine_options, self._environment, repeats)
+                close_cluster()
 
     def run(
-        self, source: TrialSource, record: EventSink, engine: str, engine_options: Options, trials_dir: Path
+        self,
+        source: TrialSource,
+        record: EventSink,
+        engine: str,
+        engine_options: Options,
+        trials_dir: Path,
+        probe: Probe | None = None,
     ) -> None:
         """Run trials until the source is closed or stopping and none runs; then shut down what was started.
 
         Raises:
-            BiosSweepError: an engine cannot be built, workers die before they are ready, or the
+            BiosSweepError: an engine cannot be built or timed, workers die before they are ready, or the
                 source is open but offers nothing.
             ClusterError: see `check`.
         """
-        dispatch = Dispatch(source, record, max_attempts=self._request.max_attempts, clock=time.monotonic)
-        if dispatch.finished():
+        most = self._request.max_attempts
+        dispatch = Dispatch(source, record, max_attempts=most, clock=time.monotonic)
+        if probe is None and dispatch.finished():
             self.close()
             return
         try:
@@ -165,7 +162,11 @@ class RayTuneExecutor:
             storage = self._storage_for(folder)
             transfer = None if storage is None else FileTransfer(storage, folder, run=name)
             bridge = Bridge(
-                dispatch, slots=len(seats), transfer=transfer, silence_seconds=self._silence_seconds
+                dispatch,
+                Probing(probe, workers=len(seats), max_attempts=most),
+                slots=len(seats),
+                transfer=transfer,
+                silence_seconds=self._silence_seconds,
             )
             config = {
                 "engine": engine,

@@ -42,7 +42,7 @@ def print_first(screen: FirstScreen, console: Console, places: Recorded | None =
         if step.command:
             copyable(console, "    ", step.command)
     _labelled(console, LABELS[2], [f"{screen.cost}; {screen.counts}"])
-    print_failures(console, screen.failures, places and places.trials, most=SHOWN)
+    print_failures(console, screen.failures, places.trials if places else None, most=SHOWN)
     bullets(console, "Damaged", screen.damaged)
     if screen.failures or screen.damaged:
         console.print()

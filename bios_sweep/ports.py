@@ -12,7 +12,7 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
-from bios_sweep.errors import ConfigError
+from bios_sweep.errors import ConfigError, DeviceError, NoClockError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.search import KnownProposal, Proposal
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
@@ -70,6 +70,27 @@ def options_of(kind: type[EngineOptions], values: Mapping[str, Any]) -> EngineOp
     if unknown:
         raise ConfigError(f"unknown engine option {unknown[0]!r}; the options are {', '.join(names)}")
     return kind(**values)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Timed:
+    """What was timed: seconds per optimizer step, shape (repeats, arms), and the hardware's name."""
+
+    seconds: list[list[float]]
+    hardware: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Probe:
+    """Arms that are timed before the first trial, by the worker that trains it; no other works meanwhile.
+
+    settings: the arms. heard: gets what came of it, in the driver's thread and before a trial is taken. An
+    error says why nothing could be measured; the trials then run all the same.
+    """
+
+    settings: tuple[TrainingSettings, ...]
+    repeats: int
+    heard: Callable[[Timed | NoClockError | DeviceError], None]
 
 
 class TrialEngine(Protocol):
@@ -152,22 +173,22 @@ class Executor(Protocol):
         wanted: plain values, the fields that `execution.preflight` knows.
         """
 
-    def time(
-        self, settings: Sequence[TrainingSettings], engine: str, engine_options: Options, repeats: int
-    ) -> tuple[list[list[float]], str]:
-        """The engine's `time_steps` where one trial would run, alone, and the hardware's name.
-
-        Raises:
-            BiosSweepError: the engine cannot be built or timed, or its worker died.
-        """
-
     def run(
-        self, source: TrialSource, record: EventSink, engine: str, engine_options: Options, trials_dir: Path
+        self,
+        source: TrialSource,
+        record: EventSink,
+        engine: str,
+        engine_options: Options,
+        trials_dir: Path,
+        probe: Probe | None = None,
     ) -> None:
-        """Run trials; each one's files lie in `trials_dir / key`.
+        """Take the probe, then run trials; each one's files lie in `trials_dir / key`.
 
         An exception of the engine ends the trial as `failed` with its cause (traceback in
         `trials_dir / key / error.log`); a lost worker is replaced and the trial tried again.
+
+        Raises:
+            BiosSweepError: the engine cannot be built or timed, or its workers die.
         """
 
 
@@ -202,6 +223,9 @@ class Tracker(Protocol):
         Raises:
             InputError: it does not answer, or cannot be used.
         """
+
+    def load(self) -> None:
+        """Import what a recorder needs, from any thread; else the first recorder does."""
 
     def has(self, sweep_id: str, last_entry: int) -> bool:
         """Whether it has everything up to `last_entry` of the sweep's journal."""

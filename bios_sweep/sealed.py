@@ -29,6 +29,7 @@ PREFIX = "sha256:"  # 0.11 s of one core per 100 MB here, blake2b 0.14 s
 HEAD = b"bios-sweep sealed 1 "
 YOUNG_SECONDS = 2.0  # chosen: far above the grain of any file system's clock, see `file_digest`
 FOR_PEOPLE = ".md"  # a model card may be edited and stays the adapter's
+LONGEST_HEAD = 2**12  # bytes of the first line of a sealed file; chosen: labels have some tens
 READ_BYTES = 2**22  # at once, of a file that is checked; chosen
 REMEMBERED = 4096  # digests; chosen: more files than a sweep has
 
@@ -141,16 +142,33 @@ def opened_file(path: Path, label: str) -> Iterator[BinaryIO]:
         OSError: it cannot be read.
     """
     with path.open("rb") as file:
-        head = file.readline()
-        seal, _, owner = head.removeprefix(HEAD).removesuffix(b"\n").decode(errors="replace").partition(" ")
-        sha256 = hashlib.sha256(f"{owner}\n".encode())
-        while chunk := file.read(READ_BYTES):
-            sha256.update(chunk)
-        if not (head.startswith(HEAD) and head.endswith(b"\n")) or seal != PREFIX + sha256.hexdigest():
-            raise DamagedError("does not match its checksum")
+        owner, start = _whole(file)
         if owner != label:
             raise DamagedError(f"belongs to another: it is the {owner}, not the {label}")
-        yield cast(BinaryIO, _Behind(file, len(head)))
+        yield cast(BinaryIO, _Behind(file, start))
+
+
+def require_whole(path: Path) -> None:
+    """Hold a file that `write_sealed` or `sealed_bytes` wrote against its seal, whoever's it is.
+
+    Raises:
+        DamagedError: it is not what was written.
+        OSError: it cannot be read.
+    """
+    with path.open("rb") as file:
+        _whole(file)
+
+
+def _whole(file: BinaryIO) -> tuple[str, int]:
+    """Label and start of the content of a sealed file, all of which is read."""
+    head = file.readline(LONGEST_HEAD)
+    seal, _, owner = head.removeprefix(HEAD).removesuffix(b"\n").decode(errors="replace").partition(" ")
+    sha256 = hashlib.sha256(f"{owner}\n".encode())
+    while chunk := file.read(READ_BYTES):
+        sha256.update(chunk)
+    if not (head.startswith(HEAD) and head.endswith(b"\n")) or seal != PREFIX + sha256.hexdigest():
+        raise DamagedError("does not match its checksum")
+    return owner, len(head)
 
 
 class _Hashing:

@@ -49,6 +49,8 @@ MASKS = (
     (re.compile(rf"(?<![\d.]){re.escape(__version__)}(?![\d.])"), "[version]"),
     (re.compile(r"bios_sweep\.[\w.]+:(?=\w+Engine)"), "[module]:"),  # where an engine lives is our own affair
     (re.compile(r'("(?:seal|evidence_hash)": ?")[^"]*'), r"\1[digest]"),  # over what is masked
+    (re.compile(r',"chain":"[0-9a-f]{16}"'), ""),  # likewise
+    (re.compile(r'(, "logs": )\{[^{}]*(\{[^{}]*\}[^{}]*)*\}'), r"\1[digests]"),  # they tell the time
     (re.compile(r'("kind": ?"reported", ?"files": ?)\{[^}]*\}'), r"\1[digests]"),
     (re.compile(r'("eval\.npz": ?"sha256:)[^"]*'), r"\1[digest]"),  # its last bits hang on the processor
     (re.compile(r"(ended in )[\d.]+ \w+( \d+ \w+)?"), r"\1[duration]"),

@@ -49,6 +49,10 @@ OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
         {"overrides": _value("override", "a Hydra override: key=value or group=name", nargs="*")},
     ),
     "words": ("[WORD...]", {"words": _value("WORD", "what the answer is about", nargs="*")}),
+    "place": (
+        "[WORKSPACE|SWEEP|ARCHIVE] [workspace=DIR]",
+        {"words": _value("PLACE", "a folder, a sweep's name or id, or a .tar.gz or .zip", nargs="*")},
+    ),
     "shell": ("bash|zsh|fish", {"shell": _choice(SHELLS, "which shell", nargs="?")}),
     "trial": (
         "[TRIAL] [overrides]",
@@ -211,6 +215,29 @@ VERBS = {
         flags=("--config-dir", "--sweep", "--port"),
         needs_extra=True,
     ),
+    "verify": Verb(
+        does="bios_sweep.cli.verify:run",
+        help="whether a workspace, a sweep or an archive of one still holds what was written there",
+        examples=(
+            "bios-sweep verify",
+            "bios-sweep verify learning_rate workspace=/data/runs",
+            "bios-sweep verify bios_runs.tar.gz --json",
+        ),
+        flags=("--config-dir", "--json"),
+        needs_extra=True,
+        operands="place",
+    ),
+    "clean": Verb(
+        does="bios_sweep.cli.clean:run",
+        help="what a workspace could do without: old adapters, checkpoints, orphans; frees it with --yes",
+        examples=(
+            "bios-sweep clean",
+            "bios-sweep clean --yes workspace=/data/runs",
+            "bios-sweep clean --older 7 --json",
+        ),
+        flags=("--config-dir", "--json", "--yes", "--older"),
+        needs_extra=True,
+    ),
     "keys": Verb(
         does="bios_sweep.cli.keys:run",
         help="the configuration keys about some words: default, type, unit, range, choices and meaning",
@@ -284,6 +311,10 @@ FLAGS = {
     "--line": _value("TEXT", "print the words that may stand at the end of this command line"),
     "--next": _switch(
         "run what `suggest` writes after the latest sweep; a sweep that is not done is ended first"
+    ),
+    "--yes": _switch("take it away; without it nothing is changed"),
+    "--older": _value(
+        "DAYS", "adapters go where no sweep of the last DAYS days keeps them (30)", type=float, default=30.0
     ),
     "--now": _switch("end at once, without waiting for the next measurements"),
     "--config-dir": _value(

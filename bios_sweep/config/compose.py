@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
 from bios_sweep.checks import not_allowed
+from bios_sweep.config.environment import listed_variables
 from bios_sweep.config.groups import (
     MEMBERS,
     chosen_by,
@@ -120,6 +121,7 @@ def sweep_names(config_dir: Path | None = None) -> list[str]:
     return sorted({file.stem for root in roots for file in (root / "sweeps").glob("*.yaml")})
 
 
+@listed_variables()
 def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
     """Compose `conf/config.yaml` with the overrides of a command line.
 

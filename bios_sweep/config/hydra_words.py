@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 Words = Callable[[re.Match[str]], str]
 SAID: tuple[tuple[str, Words], ...] = (
+    (r"ConfigError raised while resolving interpolation: (.+)", lambda said: said[1]),
     (
         r"Could not delete from config\. '(.+?)' does not exist",
         lambda said: f"~{said[1]}: {said[1]!r} does not exist, so it cannot be left out",

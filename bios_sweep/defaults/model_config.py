@@ -23,6 +23,18 @@ from bios_sweep.settings import COUNT
 
 HUB_ID = re.compile(r"(?!.*\.\.)[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")  # no way out of the cache folder
 TEXT_KEYS = ("text_config", "llm_config", "language_config")  # of Transformers; InternVL; DeepSeek-VL
+# Of the keys of a gated MLP, but with layers fused (`qkv_proj`, `gate_up_proj`) or without a gate.
+OTHER_LAYERS = (
+    "phi3",
+    "phi4_multimodal",
+    "glm",
+    "glm4",
+    "phi",
+    "starcoder2",
+    "gpt_neox",
+    "nemotron",
+    "persimmon",
+)
 EXPERT_KEYS = ("num_experts", "num_local_experts", "n_routed_experts")  # a mixture of experts names one
 
 
@@ -97,7 +109,9 @@ def lora_parameters_per_rank(config: Mapping[str, Any]) -> int | None:
     Computed for dense models with gated MLPs (Llama, Qwen and their like); None for the others.
     """
     names = ("hidden_size", "intermediate_size", "num_hidden_layers", "num_attention_heads")
-    if any(key in config for key in EXPERT_KEYS) or not all(COUNT.holds(config.get(name)) for name in names):
+    if any(key in config for key in EXPERT_KEYS) or config.get("model_type") in OTHER_LAYERS:
+        return None
+    if not all(COUNT.holds(config.get(name)) for name in names):
         return None
     hidden, inner, layers, heads = (config[name] for name in names)
     head = config.get("head_dim") or hidden // heads
@@ -157,17 +171,33 @@ def _known_models() -> Mapping[str, Any]:
 
 def _known_model(name: str) -> ModelShape | None:
     table = _known_models()
-    stem = name
-    for suffix in table["suffixes"]:
-        stem = stem.removesuffix(suffix)
-    facts = table["models"].get(stem)
+    organisation = name.rpartition("/")[0]
+    names = _by_last_part() if organisation in table["mirrors"] else {}
+    facts = table["models"].get(names.get(_last_part(name), "") or _stem(name))
     return ModelShape(origin="known_models.json", **facts) if facts else None
+
+
+def _stem(name: str) -> str:
+    """A model's name without what says how it was trained further, or stored."""
+    for suffix in _known_models()["suffixes"]:
+        name = name.removesuffix(suffix)
+    return name
+
+
+def _last_part(name: str) -> str:
+    """What stays of a name in a mirror: `unsloth/llama-3-8b-bnb-4bit` is meta-llama/Meta-Llama-3-8B."""
+    return _stem(name.rpartition("/")[2]).casefold().removeprefix("meta-")
+
+
+@cache
+def _by_last_part() -> Mapping[str, str]:
+    return {_last_part(model): model for model in _known_models()["models"]}
 
 
 def _alike(name: str) -> str:
     """The well-known model that the name may have meant, as part of a sentence; empty where none is near."""
     from difflib import get_close_matches  # only a miss needs it
 
-    known = {model.rpartition("/")[2].casefold(): model for model in _known_models()["models"]}
-    near = get_close_matches(name.rpartition("/")[2].casefold(), known, n=1, cutoff=0.8)
+    known = _by_last_part()
+    near = get_close_matches(_last_part(name), known, n=1, cutoff=0.8)
     return f" (the nearest is {known[near[0]]})" if near else ""

@@ -170,7 +170,8 @@ class TunedDefaults:
     told: the settings that the trials heard of, where a script was told some alone; None: all of them.
     metric: what they were judged on; None in the files of older versions, which may have taken the worst for
     the best of an accuracy. withdrawn: factor -> why none of its values is served any more, though its
-    evidence is kept; None where nothing was.
+    evidence is kept; None where nothing was. damaged: what of the evidence was found damaged since, until its
+    trials have run again; None where nothing was.
     """
 
     key: TunedKey
@@ -182,6 +183,7 @@ class TunedDefaults:
     told: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
     metric: TunedMetric | None = field(default=None, metadata=OPTIONAL)
     withdrawn: Mapping[str, Withdrawn] | None = field(default=None, metadata=OPTIONAL)
+    damaged: str | None = field(default=None, metadata=OPTIONAL)
 
     def to_dict(self) -> dict[str, Any]:
         """Plain values, lists instead of tuples; without the parts that say nothing here."""
@@ -243,9 +245,9 @@ class TunedDefaults:
 
     @property
     def warnings(self) -> tuple[str, ...]:
-        """What must be said with the values: which are gone, and a doubt about which way was better."""
+        """What must be said with the values: which are gone, what is damaged, which way may be better."""
         doubt = SILENT if self.metric is None else self.metric.doubt
-        return (*self.withdrawals, *([doubt] if doubt else []))
+        return (*self.withdrawals, *filter(None, (self.damaged, doubt)))
 
     @property
     def withdrawals(self) -> tuple[str, ...]:

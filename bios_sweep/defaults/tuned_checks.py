@@ -61,6 +61,7 @@ def checked_tuned(content: Mapping[str, Any]) -> TunedDefaults:
         told=_told(content.get("told")),
         metric=_metric(content.get("metric")),
         withdrawn=_withdrawn(content.get("withdrawn")),
+        damaged=_sentence(content.get("damaged"), "damaged"),
     )
     _check_key(tuned.key)
     _check_provenance(tuned.provenance)
@@ -125,6 +126,14 @@ def _told(names: Any) -> tuple[str, ...] | None:
     if names is not None and not (isinstance(names, list) and all(isinstance(name, str) for name in names)):
         raise DefaultsError(f"told: is {names!r}; it must be a list of settings, or not there")
     return None if names is None else tuple(names)
+
+
+def _sentence(value: Any, name: str) -> str | None:
+    """A text where there is one."""
+    if value is None:
+        return None
+    _require(isinstance(value, str) and value.strip(), name, value, "text")
+    return str(value)
 
 
 def _withdrawn(values: Any) -> dict[str, Withdrawn] | None:

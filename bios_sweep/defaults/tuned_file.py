@@ -28,7 +28,7 @@ FILE_NAME = "bios_defaults.json"
 LARGEST_WHOLE = 2**63 - 1  # what other readers of JSON can hold
 PARTS = ("schema_version", "key", "values", "evidence", "provenance", "baseline", "evidence_hash")
 COLLECTION_PARTS = ("schema_version", "entries")
-OPTIONAL_PARTS = ("profiles", "told", "metric", "withdrawn")  # not in files of the first versions
+OPTIONAL_PARTS = ("profiles", "told", "metric", "withdrawn", "damaged")  # not in files of the first versions
 
 
 def write_tuned(path: str | os.PathLike[str], tuned: TunedDefaults) -> Path:

@@ -56,6 +56,7 @@ def tuned(
     values = _values(entry, entry.get("profiles", {}).get(profile, {}))
     gone = entry.get("withdrawn") or {}  # factor -> which study's word counts instead, and why
     said = [f"{name}: withdrawn, for {one['by']} {one['why']}" for name, one in gone.items()]
+    said += [entry.get("damaged") or ""]
     said += [SILENT if kept["metric"] is None else kept["metric"].get("doubt", "")]
     for text in filter(None, said):
         warnings.warn(f"{source}: {text}", stacklevel=2)

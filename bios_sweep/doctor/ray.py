@@ -9,11 +9,11 @@ from typing import Any
 
 from bios_sweep.doctor.child import NoAnswerError, ask
 from bios_sweep.doctor.line import Line, ok, red, warning
+from bios_sweep.execution.open_door import MODE, ON_ALL_NODES, TOKEN
 from bios_sweep.jsonable import to_json
 from bios_sweep.request import INLINE, Request
 
 LOOK = "bios_sweep.execution.ray.first_look:look"
-MODE, TOKEN = "RAY_AUTH_MODE", "token"
 WAY_OUT = "see /tmp/ray/session_latest/logs; cluster=inline runs without Ray"
 
 
@@ -56,5 +56,4 @@ def _login(request: Request) -> Line:
     if request.address is None and mode is None:
         return ok(MODE, "not set: our own Ray takes a token that lives as long as the run")
     found = "not set" if mode is None else mode
-    way_out = f"export {MODE}={TOKEN} on all its nodes and here, where others reach this network"
-    return warning(MODE, f"{found}: Ray may run code for whoever reaches its ports", way_out)
+    return warning(MODE, f"{found}: Ray may run code for whoever reaches its ports", ON_ALL_NODES)

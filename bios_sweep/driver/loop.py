@@ -1,4 +1,4 @@
-"""The loop: next trials -> run -> record -> decide; before it a timing probe, inside it a joint search.
+"""The loop: next trials -> run -> record -> decide; first a timing probe, inside it a joint search.
 
 Thin: what to do is decided elsewhere.
 """
@@ -12,7 +12,7 @@ from dataclasses import replace
 
 from bios_sweep.driver.sweep import Sweep, take_in_finished
 from bios_sweep.errors import DeviceError, NoClockError
-from bios_sweep.ports import ENDED, Executor, Searcher, TrialEvent, View
+from bios_sweep.ports import ENDED, Executor, Probe, Searcher, Timed, TrialEvent, View
 from bios_sweep.procedure.refinement import known_proposals, space_of
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.procedure.state import Search
@@ -20,6 +20,7 @@ from bios_sweep.procedure.tables import costs_of
 from bios_sweep.records.earlier import named_timing, timing_key_of
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.results import as_arrived
+from bios_sweep.study.plan import Plan
 from bios_sweep.study.search import SearchSpace
 from bios_sweep.vocabulary import SearchGoal, Stage
 
@@ -37,10 +38,12 @@ def run_trials(
     view: View,
     *,
     shield: Callable[[], AbstractContextManager[None]] = nullcontext,
+    undisturbed: Callable[[], None] = lambda: None,
 ) -> None:
     """Run what is missing. A result is on the disk before the journal says so, and there before it counts.
 
-    shield: entered for each event, so that an interrupt cannot fall between these.
+    shield: entered for each event, so that an interrupt cannot fall between these. undisturbed: called once
+    nothing is timed any more.
     """
     _advance_search(sweep, source, journal)
     specs = {trial.key: trial for trial in source.state.needed}
@@ -64,10 +67,25 @@ def run_trials(
         if source.decided.search is not None:
             _advance_search(sweep, source, journal)
         if opened or len(source.decided.needed) != before:
-            specs.update({trial.key: trial for trial in source.state.needed})
-            journal.noted(f"stage {source.state.stage}: {len(source.state.needed)} trials in all")
-            view.stage(source.state.stage, len(source.state.needed), len(source.results))
+            grown()
 
+    def grown() -> None:
+        specs.update({trial.key: trial for trial in source.state.needed})
+        journal.noted(f"stage {source.state.stage}: {len(source.state.needed)} trials in all")
+        view.stage(source.state.stage, len(source.state.needed), len(source.results))
+
+    def timed(answer: Timed | NoClockError | DeviceError) -> None:
+        with shield():
+            before = len(source.decided.needed)
+            learn_timing(sweep, source, journal, answer)
+            take_in_finished(sweep, source, journal)
+            if len(source.decided.needed) != before:
+                grown()
+        undisturbed()
+
+    probe = probe_of(sweep.plan, source, timed)
+    if probe is None:
+        undisturbed()
     view.stage(source.state.stage, len(source.state.needed), len(source.results))
     executor.run(
         source,
@@ -75,29 +93,34 @@ def run_trials(
         engine=sweep.plan.study.scenario.engine,
         engine_options=sweep.engine_options,
         trials_dir=sweep.workspace.trials,
+        probe=probe,
     )
 
 
-def take_timing(sweep: Sweep, source: ProcedureSource, journal: Journal, executor: Executor) -> None:
-    """Time the arms whose cost a claim weighs, before any trial, while nothing else of ours runs.
+def probe_of(
+    plan: Plan, source: ProcedureSource, heard: Callable[[Timed | NoClockError | DeviceError], None]
+) -> Probe | None:
+    """The arms whose cost a claim weighs; None where there are none, or where they were timed before."""
+    if not plan.timed_arms or source.known.timing is not None:
+        return None
+    return Probe(settings=tuple(arm.settings for arm in plan.timed_arms), repeats=TIMING_REPEATS, heard=heard)
+
+
+def learn_timing(
+    sweep: Sweep, source: ProcedureSource, journal: Journal, answer: Timed | NoClockError | DeviceError
+) -> None:
+    """Write down what the arms cost, for this sweep and every other, and go on from it.
 
     An engine without a clock measures nothing, nor does one whose GPU fails on every try; the claims of cost
     then say so. Of the latter the next run asks again.
     """
     plan = sweep.plan
-    try:
-        seconds, hardware = executor.time(
-            [arm.settings for arm in plan.timed_arms],
-            engine=plan.study.scenario.engine,
-            engine_options=sweep.engine_options,
-            repeats=TIMING_REPEATS,
-        )
-    except (NoClockError, DeviceError) as error:
-        journal.noted(f"no cost is measured: {error}")
-        if isinstance(error, DeviceError):
-            _log.warning("no cost is measured: %s; the next run of the same command tries again", error)
+    if not isinstance(answer, Timed):
+        journal.noted(f"no cost is measured: {answer}")
+        if isinstance(answer, DeviceError):
+            _log.warning("no cost is measured: %s; the next run of the same command tries again", answer)
         return
-    measured = {"seconds": seconds, "hardware": hardware}
+    measured = {"seconds": answer.seconds, "hardware": answer.hardware}
     sweep.workspace.write_timing(timing_key_of(plan), measured)
     timing = named_timing(plan, measured)
     journal.timed(timing.to_dict())

@@ -48,7 +48,7 @@ def choose_executor(
         return InlineExecutor()
     from bios_sweep.execution.ray.executor import RayTuneExecutor
 
-    return RayTuneExecutor(request, storage_dir=workspace.root / "ray", environment=environment)
+    return RayTuneExecutor(request, storage_dir=workspace.ray_folder, environment=environment)
 
 
 def worker_environment(

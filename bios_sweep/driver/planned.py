@@ -125,7 +125,7 @@ def planned(
     room, lacking = table_notes(plan)
     untimed = plan.timed_arms if earlier.timing is None else ()
     probe = f"first a timing probe of {len(untimed)} arms, each alone on the device"
-    looks = (stored.look(trial.key) for trial in state.missing)
+    looks = (stored.look(trial.key) for trial in (*state.missing, *state.ahead))
     summary = replace(
         summary,
         decidable=decidable(plan) or None,

@@ -104,16 +104,19 @@ def _published(sweep: Sweep, journal: Journal, verdict: Mapping[str, Any]) -> bo
     wrong = unlike(sweep.folder, {name: f"{PREFIX}{sha256}" for name, sha256 in state.report.items()})
     if wrong is not None:
         _log.warning("%s: %s; the report is written again", sweep.folder / wrong[0], wrong[1])
-    return wrong is None and _says_metric(sweep)
+    return wrong is None and _stands(sweep)
 
 
-def _says_metric(sweep: Sweep) -> bool:
-    """Whether the tuned file, where there is one, says what it was judged on; an older version's does not."""
+def _stands(sweep: Sweep) -> bool:
+    """Whether the tuned file, where there is one, says what it was judged on, and no more of damage."""
     path = sweep.folder / defaults.FILE_NAME
+    if not path.exists():
+        return True
     try:
-        return not path.exists() or defaults.read_tuned(path).metric is not None
+        tuned = defaults.read_tuned(path)
     except DefaultsError:
         return False
+    return tuned.metric is not None and tuned.damaged is None  # an older version's says no metric
 
 
 def _last_trial_ended(journal: Journal) -> datetime:

@@ -6,6 +6,7 @@ The one entry of the command line and of Python. It prints nothing: a `Listener`
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -13,9 +14,10 @@ from importlib import util
 from typing import Any
 
 from bios_sweep.driver.asked_before import after_earlier, require_unasked
+from bios_sweep.driver.cleaning import remove_dead
 from bios_sweep.driver.cost import workers_of
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
-from bios_sweep.driver.loop import run_trials, take_timing
+from bios_sweep.driver.loop import run_trials
 from bios_sweep.driver.memory import has_begun, memory_notes
 from bios_sweep.driver.place import (
     GPU_LOOKER,
@@ -33,11 +35,12 @@ from bios_sweep.driver.scenarios.base_model import bring_model, download_notes, 
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.driver.stopping import Stop
 from bios_sweep.driver.sweep import Sweep, open_journal, take_in_finished
-from bios_sweep.driver.tracking import Tracking, tracking_of
+from bios_sweep.driver.tracking import Following, Tracking, tracking_of
 from bios_sweep.driver.ways import tariff_of
 from bios_sweep.driver.withdrawing import withdraw_overtaken
 from bios_sweep.engines.training.data import keep_dataset
 from bios_sweep.errors import BiosSweepError, MissingExtraError
+from bios_sweep.execution.open_door import open_door
 from bios_sweep.hub.cache import DATASET, MODEL
 from bios_sweep.hub.pins import keep_pins
 from bios_sweep.ports import Executor, Listener, PreflightLine
@@ -117,10 +120,11 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         bring_model(scenario)
     place = _checked_place(prepared, plan, tracking, devices)
     fits, lacks = _in_memory(prepared, () if place is None else place.devices)
-    warnings = (*plan.warnings, *(() if place is None else _on_gpus(prepared)), *lacks)
+    warnings = (*plan.warnings, *(() if place is None else _of_the_place(prepared)), *lacks)
     for warning in warnings:
         listener.warn(warning)
-    with DriverLock(prepared.workspace, prepared.plan.sweep_id), Stop(prepared.workspace) as stop:
+    with DriverLock(prepared.workspace, prepared.plan.sweep_id) as lock, Stop(prepared.workspace) as stop:
+        remove_dead(prepared.workspace, killed=lock.took_over)
         require_unasked(prepared.asked, prepared.plan, prepared.workspace)
         keep_pins(prepared.workspace.root, {MODEL: scenario.model.hub, DATASET: scenario.data.hub})
         if answer := prepared.answer(plan.to_run):
@@ -197,10 +201,12 @@ def _checked_place(
     if plan.done:
         return None
     devices = devices or _gpus_here(prepared, executor)
+    with tracking.loaded_meanwhile():
+        words = executor.check()  # starts Ray, which is waiting for other processes
     return _Place(
         executor=executor,
         side_by_side=takes_several(request),
-        words=executor.check(),
+        words=words,
         devices=devices,
     )
 
@@ -217,6 +223,11 @@ def _in_memory(prepared: Prepared, devices: tuple[Mapping[str, Any], ...]) -> tu
         sizes[str(gpu["name"])] = min(int(gpu["total"]), sizes.get(str(gpu["name"]), int(gpu["total"])))
     begun = has_begun(prepared.plan, prepared.workspace)
     return memory_notes(prepared.plan, prepared.request, sizes, begun=begun)
+
+
+def _of_the_place(prepared: Prepared) -> list[str]:
+    door = open_door(prepared.request, os.environ)
+    return [*([door] if door else []), *_on_gpus(prepared)]
 
 
 def _on_gpus(prepared: Prepared) -> list[str]:
@@ -250,24 +261,18 @@ def _drive(
         if place is not None and place.devices:
             journal.decided(sweep.plan.study.baseline.dtype, [str(gpu["name"]) for gpu in place.devices])
         source = _source(sweep, journal, stop, longest_first if place and place.side_by_side else as_needed)
-        mirror = None
+        mirror = Following(tracking, sweep.plan, journal)
         try:
             if place is not None:
-                _time(sweep, source, journal, place, listener)
-            mirror = tracking.mirror(sweep.plan, journal.state.seq)
-            if place is not None:
-                _run(sweep, source, journal, place, listener, stop)
+                _run(sweep, source, journal, place, listener, stop, mirror)
             summary = conclude(sweep, source, journal)
         except BaseException as error:
             with suppress(BiosSweepError):  # a full disk may be the very error
                 journal.closed(f"interrupted: {type(error).__name__}")
             with suppress(Exception):  # whatever the tracker says, the error is the one above
-                mirror = mirror or tracking.mirror(sweep.plan, journal.state.seq)
-                if mirror is not None:
-                    mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
+                mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
             raise
-        mirror = mirror or tracking.mirror(sweep.plan, journal.state.seq)
-        caught_up = mirror is None or mirror.finish(tracking.flush_seconds)
+        caught_up = mirror.finish(tracking.flush_seconds)
         return summary, _follow_overtaken(sweep, tracking) and caught_up
 
 
@@ -289,19 +294,19 @@ def _source(sweep: Sweep, journal: Journal, stop: Stop, order: Order) -> Procedu
     return source
 
 
-def _time(sweep: Sweep, source: ProcedureSource, journal: Journal, place: _Place, listener: Listener) -> None:
-    """The timing probe comes first: nothing else of ours runs yet, the mirror no more than a trial."""
-    arms, executor = sweep.plan.timed_arms, place.executor
+def _run(
+    sweep: Sweep,
+    source: ProcedureSource,
+    journal: Journal,
+    place: _Place,
+    listener: Listener,
+    stop: Stop,
+    mirror: Following,
+) -> None:
+    """The mirror begins when nothing is timed any more: it is at work no more than a trial before."""
+    executor, arms = place.executor, sweep.plan.timed_arms
     if arms and source.known.timing is None:
         listener.say(f"timing {len(arms)} arms, each alone on the device")
-        take_timing(sweep, source, journal, executor)
-        take_in_finished(sweep, source, journal)
-
-
-def _run(
-    sweep: Sweep, source: ProcedureSource, journal: Journal, place: _Place, listener: Listener, stop: Stop
-) -> None:
-    executor = place.executor
     with listener.watch(
         planned=len(source.state.needed),
         workers=place.words,
@@ -310,6 +315,6 @@ def _run(
         judged_on=sweep.plan.study.metric.words,
         trials_dir=sweep.workspace.trials,
     ) as view:
-        run_trials(sweep, source, journal, executor, view, shield=stop.deferred)
+        run_trials(sweep, source, journal, executor, view, shield=stop.deferred, undisturbed=mirror.begin)
     if idle := executor.idle_seconds:
         listener.say(f"idle per worker: {', '.join(f'{seconds:.1f} s' for seconds in idle.values())}")

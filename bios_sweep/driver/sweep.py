@@ -8,9 +8,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.memory import asked_load
 from bios_sweep.driver.stable import asked_stable
+from bios_sweep.driver.withdrawing import say_damaged
 from bios_sweep.jsonable import to_json
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.journal import Journal
@@ -92,10 +94,13 @@ def take_in_finished(sweep: Sweep, source: ProcedureSource, journal: Journal) ->
 
 def _found_whole(sweep: Sweep, source: ProcedureSource, journal: Journal) -> list[TrialResult]:
     stored = StoredResults(sweep.workspace, journal.state.results)
-    looks = [stored.look(trial.key) for trial in source.state.missing]
+    state = source.state
+    looks = [stored.look(trial.key) for trial in (*state.missing, *state.ahead)]
     for sentence in filter(None, (look.damage or look.note for look in looks)):
         if journal.noted(sentence):
             _log.warning("%s", sentence)
+    if damaged := [look.file for look in looks if look.damage and look.file is not None]:
+        say_damaged(sweep.folder / FILE_NAME, sweep.workspace, journal, damaged)
     unsealed = sum(look.unsealed for look in looks)
     if unsealed:
         sentence = (

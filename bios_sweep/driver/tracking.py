@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
+from threading import Thread
 
 from bios_sweep.checks import at_least_zero, truth
 from bios_sweep.config.compose import Config
@@ -11,6 +14,7 @@ from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.mirror.mlflow.web import sign_in
 from bios_sweep.mirror.trackers import tracker_of
 from bios_sweep.ports import Recorder, Tracker
+from bios_sweep.records.journal import Journal
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.wording import shell_word
 from bios_sweep.secrecy import masked
@@ -54,6 +58,20 @@ class Tracking:
         self.tracker.check()
         return self.tracker
 
+    @contextmanager
+    def loaded_meanwhile(self) -> Iterator[None]:
+        """Import what a recorder needs beside what is done in here, which waits for other processes."""
+        loading = Thread(target=self._load, name="imports of the tracker")
+        loading.start()
+        try:
+            yield
+        finally:
+            loading.join()
+
+    def _load(self) -> None:
+        if self.tracker is not None:
+            self.tracker.load()
+
     def mirror(self, plan: Plan, last_entry: int) -> Recorder | None:
         """A recorder that follows; None where the tracker has all up to `last_entry` of the journal."""
         if self.tracker is None or self.tracker.has(plan.sweep_id, last_entry):
@@ -65,6 +83,23 @@ class Tracking:
     def link(self, sweep_id: str) -> str:
         """One line: where to look at the sweep."""
         return "MLflow: off" if self.tracker is None else self.tracker.link(sweep_id, self.options)
+
+
+class Following:
+    """The mirror of a run: begun when it may; where it had nothing to do then, looked at again at the end."""
+
+    def __init__(self, tracking: Tracking, plan: Plan, journal: Journal) -> None:
+        self._tracking, self._plan, self._journal = tracking, plan, journal
+        self._recorder: Recorder | None = None
+
+    def begin(self) -> None:
+        """Follow the journal from now on, if the tracker lacks anything of it."""
+        self._recorder = self._recorder or self._tracking.mirror(self._plan, self._journal.state.seq)
+
+    def finish(self, seconds: float) -> bool:
+        """Catch up; whether the tracker has everything."""
+        self.begin()
+        return self._recorder is None or self._recorder.finish(seconds)
 
 
 def tracking_of(config: Config, workspace: Workspace) -> Tracking:

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from bios_sweep import defaults
 from bios_sweep.defaults import TunedDefaults, Withdrawn
 from bios_sweep.driver.view import open_sweep, overtaken_in, plan_of
-from bios_sweep.errors import InputError, StorageError
+from bios_sweep.errors import DefaultsError, InputError, StorageError
 from bios_sweep.procedure.looks import Asked, Overtaken, factors_served
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.overtaken import how_again
+from bios_sweep.report.content.wording import plural
 from bios_sweep.report.text.markdown import escape
 from bios_sweep.report.text.publish import write_report
 from bios_sweep.study.plan import Plan
@@ -91,6 +93,23 @@ def _told_again(workspace: Workspace, folder: Path, asked: Mapping[Asked, Overta
         return []
     view = open_sweep(workspace, folder.name)
     return write_report(view.summary, view.trials, folder) if view.summary.final else []
+
+
+def say_damaged(path: Path, workspace: Workspace, journal: Journal, files: Sequence[Path]) -> None:
+    """A finished sweep's tuned file says what of its evidence is damaged, until the trials have run again."""
+    if not path.exists():
+        return
+    first = files[0].relative_to(workspace.root)
+    told = (
+        f"{plural(len(files), 'trial')} that the values rest on {'was' if len(files) == 1 else 'were'} found "
+        f"damaged on the disk ({first}); `bios-sweep run` trains them again, and says then what holds"
+    )
+    try:
+        defaults.write_tuned(path, replace(defaults.read_tuned(path), damaged=told))
+    except DefaultsError as error:  # written again when the sweep is done
+        _log.warning("%s", error)
+        return
+    journal.rewritten([path])
 
 
 def without_withdrawn(

@@ -8,7 +8,7 @@ import os
 import re
 import socket
 import traceback
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import closing, suppress
 from dataclasses import replace
 from pathlib import Path
@@ -22,7 +22,7 @@ from bios_sweep.errors import (
     poisons_its_process,
     ran_out_of_memory,
 )
-from bios_sweep.ports import TrialEngine
+from bios_sweep.ports import Timed, TrialEngine
 from bios_sweep.records.trial_logs import set_aside
 from bios_sweep.sealed import digests_of
 from bios_sweep.secrecy import keep_secret, masked
@@ -41,6 +41,20 @@ def load_engine(name: str, options: Mapping[str, Any]) -> TrialEngine:
         DeviceError: its GPU failed, as it may in any trial.
         BiosSweepError: the string, the module, the class or its construction is at fault, and which.
     """
+    kind = engine_class(name)
+    try:
+        return kind(options)
+    except Exception as error:
+        way = DeviceError if poisons_its_process(error) else BiosSweepError
+        raise way(f"engine {name} could not be built: {describe(error)}") from error
+
+
+def engine_class(name: str) -> Callable[[Mapping[str, Any]], TrialEngine]:
+    """The class of an engine; all that is heavy in it is imported with it.
+
+    Raises:
+        BiosSweepError: the string, the module or the class is at fault, and which.
+    """
     if not IMPORT_STRING.fullmatch(name):
         raise BiosSweepError(f"engine {name!r} is no import string; write it as module:Class")
     module_name, _, class_name = name.partition(":")
@@ -51,11 +65,7 @@ def load_engine(name: str, options: Mapping[str, Any]) -> TrialEngine:
     kind = getattr(module, class_name, None)
     if not isinstance(kind, type) or not callable(getattr(kind, "run", None)):
         raise BiosSweepError(f"engine {name}: {module_name} has no class {class_name} with a method run")
-    try:
-        return cast(TrialEngine, kind(options))
-    except Exception as error:
-        kind = DeviceError if poisons_its_process(error) else BiosSweepError
-        raise kind(f"engine {name} could not be built: {describe(error)}") from error
+    return cast(Callable[[Mapping[str, Any]], TrialEngine], kind)
 
 
 def attempt_trial(
@@ -101,19 +111,16 @@ def _left(result: TrialResult, directory: Path) -> dict[str, str]:
     return dict(sorted({**digests_of(directory, EVIDENCE), **result.files}.items()))
 
 
-def time_arms(
-    name: str, options: Mapping[str, Any], settings: Sequence[Mapping[str, Any]], repeats: int
-) -> tuple[list[list[float]], str]:
-    """Build the engine and have it timed; settings as plain values, for they may come from another process.
+def time_arms(engine: TrialEngine, arms: Sequence[TrainingSettings], repeats: int) -> Timed:
+    """Have an engine timed, which may train afterwards.
 
     Raises:
-        DeviceError: its GPU failed; another process may time it.
-        BiosSweepError: the engine cannot be built, or fails while it is timed.
+        NoClockError: it has no clock.
+        DeviceError: its GPU failed; another process may time the arms.
+        BiosSweepError: it fails while it is timed.
     """
-    engine = load_engine(name, options)
-    arms = [TrainingSettings.from_dict(values) for values in settings]
     try:
-        return engine.time_steps(arms, repeats), engine.hardware
+        return Timed(seconds=engine.time_steps(arms, repeats), hardware=engine.hardware)
     except BiosSweepError:
         raise
     except Exception as error:

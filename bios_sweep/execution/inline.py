@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
 from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from bios_sweep.errors import ClusterLostError, DeviceError
+from bios_sweep.errors import ClusterLostError, DeviceError, NoClockError
 from bios_sweep.execution.attempts import attempt_trial, interrupted, load_engine, time_arms, worker_name
 from bios_sweep.execution.dispatch import require_closed
 from bios_sweep.execution.gpus import gpus_here
@@ -19,11 +19,12 @@ from bios_sweep.ports import (
     STARTED,
     EventSink,
     Options,
+    Probe,
+    Timed,
     TrialEngine,
     TrialEvent,
     TrialSource,
 )
-from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
 
@@ -45,39 +46,29 @@ class InlineExecutor:
         """Nothing to compare: trials run where they were planned."""
         return ()
 
-    def time(
-        self, settings: Sequence[TrainingSettings], engine: str, engine_options: Options, repeats: int
-    ) -> tuple[list[list[float]], str]:
-        """Time the arms here, before any trial.
-
-        Raises:
-            ClusterLostError: the GPU failed.
-        """
-        try:
-            return time_arms(engine, engine_options, [arm.to_dict() for arm in settings], repeats)
-        except DeviceError as error:
-            raise _lost(str(error)) from error
-
     def run(
-        self, source: TrialSource, record: EventSink, engine: str, engine_options: Options, trials_dir: Path
+        self,
+        source: TrialSource,
+        record: EventSink,
+        engine: str,
+        engine_options: Options,
+        trials_dir: Path,
+        probe: Probe | None = None,
     ) -> None:
         """Run trials until the source is closed or stopping; a trial that fails gets a fresh engine after it.
 
         Raises:
-            ClusterLostError: the GPU failed, in a trial or while the engine was built.
-            BiosSweepError: the engine cannot be built, or the source is open but offers nothing.
+            ClusterLostError: the GPU failed: in a trial, in the probe, or while the engine was built.
+            BiosSweepError: the engine cannot be built or timed, or the source is open but offers nothing.
         """
         folder = Path(trials_dir).absolute()
-        built: TrialEngine | None = None
+        built = None if probe is None else _timed(probe, engine, engine_options)
         while not source.stopping:
             trial = source.take()
             if trial is None:
                 require_closed(source)
                 return
-            try:
-                built = built or load_engine(engine, engine_options)
-            except DeviceError as error:
-                raise _lost(str(error)) from error
+            built = built or _built(engine, engine_options)
             ended = _run_one(built, trial, source, record, folder / trial.key)
             if ended is not None and ended.failure == Failure.DEVICE:
                 raise _lost(ended.cause)
@@ -85,7 +76,27 @@ class InlineExecutor:
                 built = None  # the exception may have left it half changed
 
 
-def _lost(cause: str) -> ClusterLostError:
+def _timed(probe: Probe, engine: str, engine_options: Options) -> TrialEngine:
+    """Take the probe; the engine goes on to train."""
+    built = _built(engine, engine_options)
+    try:
+        answer: Timed | NoClockError = time_arms(built, probe.settings, probe.repeats)
+    except NoClockError as error:
+        answer = error
+    except DeviceError as error:
+        raise _lost(error) from error
+    probe.heard(answer)
+    return built
+
+
+def _built(engine: str, engine_options: Options) -> TrialEngine:
+    try:
+        return load_engine(engine, engine_options)
+    except DeviceError as error:
+        raise _lost(error) from error
+
+
+def _lost(cause: str | DeviceError) -> ClusterLostError:
     """This process is the run: it ends with its GPU."""
     return ClusterLostError(
         f"the GPU failed and this process with it ({cause}); the same command goes on from here"

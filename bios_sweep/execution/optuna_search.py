@@ -1,8 +1,9 @@
 """`OptunaSearch`: a `Searcher` on Optuna's ask and tell. The only module that loads Optuna.
 
 The sweep's journal is the truth; Optuna's own file, beside it, is what Optuna's tools can open, and can be
-rebuilt from the journal. One driver at a time writes it (the workspace's lock sees to that), so it takes no
-lock of its own: Optuna's would make the driver after a kill wait for half a minute.
+rebuilt from the journal; so it is, where a digest beside it says that it is not as it was left. One driver at
+a time writes it (the workspace's lock sees to that), so it takes no lock of its own: Optuna's would make the
+driver after a kill wait for half a minute.
 """
 
 from __future__ import annotations
@@ -27,7 +28,9 @@ from optuna.storages.journal import JournalFileBackend
 from optuna.study import StudyDirection
 from optuna.trial import FrozenTrial, TrialState, create_trial
 
+from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import BiosSweepError, StorageError
+from bios_sweep.sealed import digest, file_digest
 from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
 from bios_sweep.vocabulary import Status
 
@@ -40,6 +43,8 @@ FEWEST_FOR_IMPORTANCE = 10  # chosen: with half of them good, the 5 good ones th
 # names the setting that matters in 95-97 % of searches, the usual best tenth (which is 2-4 proposals) in
 # 58-80 % (60 planted quadratics each).
 GOOD_SHARE = 0.5
+
+_log = logging.getLogger(__name__)
 
 DIRECTIONS = {"minimize": 1.0, "maximize": -1.0}
 LOST = "lost"  # study attribute: numbers of proposals that were asked but never reached the journal
@@ -86,12 +91,15 @@ class OptunaSearch:
         self._seed = seed
         self._multipliers = tuple(DIRECTIONS[direction] for direction in directions)
         self._distributions = {one.setting: _distribution(one) for one in space.ranges}
+        self._path = path
         self._study = _open_study(_open_storage(path), name, directions)
 
     @_quiet()
     def ask(self, count: int) -> list[Proposal]:
         """The starts first, then a few random ones, then the model's; in a small range one may repeat."""
-        return [self._ask_one() for _ in range(count)]
+        asked = [self._ask_one() for _ in range(count)]
+        _leave(self._path)
+        return asked
 
     @_quiet()
     def tell(self, number: int, objectives: tuple[float, ...] | None) -> None:
@@ -100,6 +108,16 @@ class OptunaSearch:
         Raises:
             BiosSweepError: no such proposal was asked, or the objectives are too few or too many.
         """
+        self._tell(number, objectives)
+        _leave(self._path)
+
+    @_quiet()
+    def drop(self, number: int) -> None:
+        """A proposal without an outcome: kept in Optuna's file as failed, ignored by the model."""
+        self._drop(number)
+        _leave(self._path)
+
+    def _tell(self, number: int, objectives: tuple[float, ...] | None) -> None:
         if self._open(number) is None:
             return
         if objectives is not None and len(objectives) != len(self._multipliers):
@@ -112,9 +130,7 @@ class OptunaSearch:
             self._note(PENALISED, number)
         self._study.tell(number, list(objectives))
 
-    @_quiet()
-    def drop(self, number: int) -> None:
-        """A proposal without an outcome: kept in Optuna's file as failed, ignored by the model."""
+    def _drop(self, number: int) -> None:
         if self._open(number) is not None:
             self._study.tell(number, state=TrialState.FAIL)
 
@@ -151,6 +167,7 @@ class OptunaSearch:
             self._put_back(number, by_number.get(number))
         for trial in self._trials(TrialState.RUNNING):
             self._settle(trial, by_number.get(trial.number))
+        _leave(self._path)
 
     def _ask_one(self) -> Proposal:
         lost = self._noted(LOST)
@@ -181,11 +198,11 @@ class OptunaSearch:
         """An open proposal: told, left to the sweep, or given up (a half-written one teaches nothing)."""
         if known is None:
             self._note(LOST, trial.number)
-            self.drop(trial.number)
+            self._drop(trial.number)
         elif known.status == Status.FAILED or trial.params.keys() != self._distributions.keys():
-            self.drop(trial.number)
+            self._drop(trial.number)
         elif known.status in (Status.COMPLETED, Status.DIVERGED):
-            self.tell(trial.number, known.objectives)
+            self._tell(trial.number, known.objectives)
 
     def _penalty(self) -> tuple[float, ...]:
         """Per objective: past the worst seen or known, by as much as lies between that and the best seen."""
@@ -216,6 +233,7 @@ class OptunaSearch:
 def _open_storage(path: Path | None) -> BaseStorage:
     if path is None:
         return InMemoryStorage()
+    _require_as_left(path)
     _cut_half_line(path)
     try:
         lock: Any = threading.RLock()  # between processes the workspace's: one driver at a time
@@ -232,6 +250,31 @@ def _open_study(storage: BaseStorage, name: str, directions: Sequence[str]) -> o
         return optuna.load_study(study_name=name, storage=storage)
     kinds = [StudyDirection[direction.upper()] for direction in directions]
     return optuna.create_study(storage=storage, study_name=name, directions=kinds)
+
+
+def digest_file(path: Path) -> Path:
+    """Where the digest of Optuna's file stands."""
+    return path.with_name(path.name + ".sha256")
+
+
+def _leave(path: Path | None) -> None:
+    """Say what Optuna's file is like now."""
+    if path is not None:
+        write_atomically(digest_file(path), f"{path.stat().st_size} {file_digest(path)}\n")
+
+
+def _require_as_left(path: Path) -> None:
+    """A file that was changed since it was left goes; of one that a kill left longer the rest stays."""
+    note = digest_file(path)
+    if not (note.exists() and path.exists()):  # new, or an earlier version's
+        return
+    size, _, told = note.read_text(encoding="utf-8", errors="replace").strip().partition(" ")
+    content = path.read_bytes()[: int(size) if size.isdecimal() else 0]
+    if digest([content]) == told:
+        os.truncate(path, len(content))
+        return
+    _log.warning("%s: does not match its checksum; it is made again from the sweep's journal", path)
+    path.unlink()
 
 
 def _cut_half_line(path: Path) -> None:

@@ -1,16 +1,21 @@
-"""How far a sweep was mirrored, and where it lies in MLflow. Light: MLflow itself is not needed to ask."""
+"""How far a sweep was mirrored, and where it lies in MLflow. Light: MLflow itself is not needed to ask.
+
+A cursor saves work and tells nothing that counts: one that is damaged is as none, and the mirror looks anew.
+"""
 
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.sealed import DamagedError, opened_json, sealed_json
 from bios_sweep.secrecy import masked
+
+LABEL = "place of {} in a tracking store"
 
 
 def uri_hash(uri: str) -> str:
@@ -25,17 +30,27 @@ def cursor_file(workspace: Workspace, sweep_id: str, tracking_uri: str) -> Path:
 
 def read_cursor(workspace: Workspace, sweep_id: str, tracking_uri: str) -> dict[str, Any]:
     """`seq`, `experiment_id` and `run_id` of a sweep there; empty when it was never mirrored."""
+    path = cursor_file(workspace, sweep_id, tracking_uri)
     try:
-        return dict(json.loads(cursor_file(workspace, sweep_id, tracking_uri).read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError):
+        return opened_json(path.read_bytes(), LABEL.format(sweep_id), indent=1)[0]
+    except (OSError, DamagedError):
         return {}
+
+
+def require_whole_cursor(path: Path, sweep_id: str) -> bool:
+    """Whether a cursor has a checksum, which holds.
+
+    Raises:
+        DamagedError: it is not as it was written.
+    """
+    return opened_json(path.read_bytes(), LABEL.format(sweep_id), indent=1)[1]
 
 
 def write_cursor(workspace: Workspace, sweep_id: str, tracking_uri: str, **place: Any) -> None:
     """Remember how far a sweep is there: `seq`, and where it lies."""
     cursor = {"tracking_uri": masked(tracking_uri), **place}
     path = cursor_file(workspace, sweep_id, tracking_uri)
-    write_atomically(path, json.dumps(cursor, indent=1) + "\n")
+    write_atomically(path, sealed_json(cursor, LABEL.format(sweep_id), indent=1))
 
 
 def drop_cursors(workspace: Workspace, tracking_uri: str) -> None:

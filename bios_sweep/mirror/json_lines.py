@@ -39,6 +39,9 @@ class JsonLinesTracker:
                 f"tracking.uri: {self.uri} is no folder to write in; give jsonl:///ABSOLUTE/FOLDER"
             )
 
+    def load(self) -> None:
+        """Nothing: files need no more than what is here."""
+
     def has(self, sweep_id: str, last_entry: int) -> bool:
         """Whether the file tells everything up to `last_entry` of the sweep's journal."""
         try:

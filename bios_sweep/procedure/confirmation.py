@@ -49,6 +49,26 @@ def confirmed(cell: Cell, state: State, candidates: Mapping[Question, Finding], 
     return held_together(cell, ended, candidates, together, fresh, margin)
 
 
+def foreseen(cell: Cell, state: State, candidates: Mapping[Question, Finding]) -> State:
+    """Screening with the fresh trials of candidates that were found at an earlier look.
+
+    The word of a look stands: a candidate, its rival and the seeds on which they meet are what they are,
+    whatever the questions come to that are still open. So a worker without another trial may begin theirs.
+    What is judged, when, and by which trials stays the same, and so does every error rate. Where an earlier
+    study's answers may decide the seeds, the candidates are not known before the last of them is.
+    """
+    if not candidates or not cell.rule.confirmation_seeds or cell.plan.study.history is not None:
+        return state
+    arms, _ = _sent(cell, candidates, None)
+    trials = confirmation_trials(cell.plan.study, tuple(arms.values()))
+    return dataclasses.replace(
+        state,
+        needed=joined(state.needed, trials),
+        ahead=cell.missing(trials),
+        extra_arms=tuple(arm for arm in arms.values() if arm not in cell.plan.arms),
+    )
+
+
 def _met_before(plan: Plan, candidates: Iterable[Question]) -> tuple[int, ...]:
     """The seeds on which all of these met the default already, where their words stand; else none.
 

@@ -22,10 +22,11 @@ def longest_first(plan: Plan, state: State) -> Sequence[TrialSpec]:
     """The longest first, where several run at a time: begun last, it would run alone at the end.
 
     By its examples; where the cost of its arm is known (`State.costs`), by those that the default of its cell
-    would train in that time. Equals keep their order. The very first trial and its twin stay first: nothing
-    can be compared where these fail.
+    would train in that time. Equals keep their order. The plan's very first trial and its twin stay first:
+    nothing can be compared where these fail.
     """
-    head = [trial for trial in state.missing[:2] if trial.settings == state.missing[0].settings]
+    first = plan.trials[0]
+    head = [one for one in state.missing[:2] if (one.settings, one.seed) == (first.settings, first.seed)]
     of_default = {arm.name: one.baseline.examples() for one in plan.cells or (plan,) for arm in one.arms}
 
     def length(trial: TrialSpec) -> float:

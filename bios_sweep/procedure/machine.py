@@ -17,7 +17,7 @@ from bios_sweep.procedure.asking_again import under_the_rule_before
 from bios_sweep.procedure.beside import beside_of
 from bios_sweep.procedure.budgets import all_budgets
 from bios_sweep.procedure.cell import Cell, joined
-from bios_sweep.procedure.confirmation import confirmed, unconfirmed
+from bios_sweep.procedure.confirmation import confirmed, foreseen, unconfirmed
 from bios_sweep.procedure.pairing import with_twin
 from bios_sweep.procedure.questions import WINNER
 from bios_sweep.procedure.refinement import search_of, search_trials, winner_finding
@@ -82,7 +82,10 @@ def _since(cell: Cell, old: State) -> State:
     missing = cell.missing(old.missing)
     if old.missing and not missing:
         return _judged(cell)
-    return old if len(missing) == len(old.missing) else dataclasses.replace(old, missing=missing)
+    ahead = cell.missing(old.ahead)
+    if (len(missing), len(ahead)) == (len(old.missing), len(old.ahead)):
+        return old
+    return dataclasses.replace(old, missing=missing, ahead=ahead)
 
 
 def _judged(cell: Cell) -> State:
@@ -101,7 +104,7 @@ def _state_of_cell(cell: Cell) -> State:
     """One stage after the other, as far as there are results."""
     state = screened(cell)
     if state.missing:
-        return state
+        return foreseen(cell, state, _candidates(state))
     if state.margin is None or not _candidates(state):
         return done(cell, state, state.findings)
     if cell.rule.refine:
@@ -176,5 +179,6 @@ def _merged(states: Sequence[State], plan: Plan) -> State:
         seen={asked: seen for state in states for asked, seen in state.seen.items()},
         untested={arm: how for state in states for arm, how in state.untested.items()},
         beside=tuple(row for state in states for row in state.beside),
+        ahead=tuple({t.key: t for state in states for t in state.ahead if t.key not in missing}.values()),
         waits=tuple(frozenset(trial.key for trial in state.missing) for state in states),
     )

@@ -21,7 +21,7 @@ def recall(
     results: dict[str, TrialResult] = {}
     while True:
         state = state_of(plan, results, known)
-        found = [lookup(trial.key) for trial in state.missing]
+        found = [lookup(trial.key) for trial in (*state.missing, *state.ahead)]
         finished = {result.key: result for result in found if result is not None and result.finished}
         if not finished:
             return state, results
@@ -38,6 +38,7 @@ class ProcedureSource:
     _last: Decided | None
     _state: State
     _missing: dict[str, TrialSpec]
+    _ahead: dict[str, TrialSpec]
     _line: Line
     _waits: list[set[str]]
 
@@ -70,13 +71,15 @@ class ProcedureSource:
     @property
     def state(self) -> State:
         """The sweep's state by all results so far; made anew where results have come in since."""
-        if len(self._state.missing) != len(self._missing):
-            self._state = dataclasses.replace(self._state, missing=tuple(self._missing.values()))
+        known = self._state
+        if (len(known.missing), len(known.ahead)) != (len(self._missing), len(self._ahead)):
+            missing, ahead = tuple(self._missing.values()), tuple(self._ahead.values())
+            self._state = dataclasses.replace(known, missing=missing, ahead=ahead)
         return self._state
 
     @property
     def decided(self) -> State:
-        """The state as of the last decision: all but its `missing` holds until the next one."""
+        """The state as of the last decision: all but `missing` and `ahead` holds until the next one."""
         return self._state
 
     @property
@@ -116,8 +119,10 @@ class ProcedureSource:
             self._broken = None
         elif again or result.failure in SHARED_FAULTS:  # other failures break nothing
             self._broken = broken_by(self._plan, self._results)
-        was_missing = self._missing.pop(result.key, None) is not None
         self._line.ended(result.key)
+        if self._ahead.pop(result.key, None) is not None:
+            return False  # no decision of this stage waits for it
+        was_missing = self._missing.pop(result.key, None) is not None
         if not any(result.key in waits for waits in self._waits):
             self._last = None  # no cell waited for it: what it changes is not known
         if was_missing and self._missing and not self._cell_complete(result.key):
@@ -146,5 +151,6 @@ class ProcedureSource:
         self._last = decided(self._plan, self._results, self._known, self._last)
         self._state = self._last.state
         self._missing = {trial.key: trial for trial in self._state.missing}
-        self._line = Line(self._order(self._plan, self._state), self._taken)
+        self._ahead = {trial.key: trial for trial in self._state.ahead}
+        self._line = Line([*self._order(self._plan, self._state), *self._state.ahead], self._taken)
         self._waits = [set(keys) for keys in self._state.waits if keys]

@@ -71,7 +71,9 @@ class State:
     untested: arm -> how its trials failed, of levels that failed at every seed. seen: what a script's arms
     were seen to spend, by question. before: what the rule of before says, where it was changed after results
     were seen. beside: what variations do to the metrics that do not decide. waits: of a crossed study the
-    keys that each of its cells still lacked when this was decided.
+    keys that each of its cells still lacked when this was decided. ahead: of `needed`, trials without a
+    result that a later stage needs whatever the missing ones come to: begun where a worker has nothing else
+    to do, and waited for by no decision of this stage.
     """
 
     stage: str
@@ -93,3 +95,4 @@ class State:
     before: Mapping[Question, Finding] = field(default_factory=dict)
     beside: tuple[BesideRow, ...] = ()
     waits: tuple[frozenset[str], ...] = field(default=(), compare=False)
+    ahead: tuple[TrialSpec, ...] = ()

@@ -5,12 +5,15 @@ process that dies between any two lines loses nothing but the line it had not fi
 counts (a trial ended, a verdict) is on the disk before the call that wrote it returns. What a resumed
 trial says again anyway (it started, it measured) may wait for the next flush, at most for
 `FLUSH_SECONDS`: only a power cut could lose it, and trials of a millisecond need not wait for the disk.
+Every line is bound to those before it, and a sweep that was closed leaves a mark of its end (`chain`), so
+that no byte of the file can change, or be missing, unseen.
 """
 
 from __future__ import annotations
 
 import hashlib
 import json
+import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -22,13 +25,15 @@ from typing import Any
 from bios_sweep.atomic import sync
 from bios_sweep.errors import StorageError
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
+from bios_sweep.records.chain import CHAIN, Link, Reached, end_file, leave_end, read_end
 from bios_sweep.records.lines import ended_fields, measured_fields, planned_fields
 from bios_sweep.records.replay import Entry, advance, replay
 from bios_sweep.records.sweep_state import SweepState
+from bios_sweep.sealed import DamagedError
 from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec, plain
 
-HEAD = ("seq", "time", "kind")
+HEAD = ("seq", "time", "kind", CHAIN)
 REPEATED = ("started", "measured")  # a trial that goes on from its checkpoint says these again
 COMPACT = (",", ":")
 FLUSH_SECONDS = 0.5  # chosen: what a power cut may cost; real trials measure less often than that
@@ -36,6 +41,8 @@ WAY_OUT = (
     "restore the file from a copy, or move it away and run the sweep again, which takes finished trials from "
     "their own folders"
 )
+
+_log = logging.getLogger(__name__)
 
 
 class Journal:
@@ -54,15 +61,18 @@ class Journal:
         self._said: set[str] = set()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
+            new = not path.exists()  # or moved away: it begins anew, whatever the mark says
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            lines, self._size = _whole_lines(path.read_bytes())
-            os.ftruncate(self._file, self._size)
-            sync(path.parent)
+            content = path.read_bytes()
         except OSError as error:
             raise StorageError(f"{path}: cannot be opened for writing ({error.strerror})") from error
         try:
-            self.state: SweepState = _state(path, _parse(path, lines))
-        except StorageError:
+            lines, self._size = _whole_lines(content)
+            entries, self._link = _followed(path, lines, None if new else _end(path))
+            self.state: SweepState = _state(path, entries)
+            os.ftruncate(self._file, self._size)
+            sync(path.parent)
+        except (OSError, StorageError):
             os.close(self._file)
             raise
 
@@ -196,11 +206,13 @@ class Journal:
         self._append_at(latest, "reported", {"files": {**self.state.report, **digests}})
         if reason:
             self._append_at(latest, "closed", {"reason": reason})
+            leave_end(self.path, self._link)
 
     def closed(self, reason: str) -> None:
         """The run ends: `done` with all its verdicts, else why (`stopped`, `broken`, `interrupted: ...`)."""
         if self.state.closed != reason:
             self._append("closed", reason=reason)
+            leave_end(self.path, self._link)
 
     def _has(self, result: TrialResult) -> bool:
         trial = self.state.trials.get(result.key)
@@ -217,7 +229,7 @@ class Journal:
     def _append_at(self, when: datetime, kind: str, fields: Mapping[str, Any]) -> None:
         now = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         values = plain({"seq": self.state.seq + 1, "time": now, "kind": kind, **fields})
-        line = (json.dumps(values, allow_nan=False, separators=COMPACT) + "\n").encode()
+        line, link = self._link.add(json.dumps(values, allow_nan=False, separators=COMPACT))
         entry = _entry(values)
         state = advance(self.state, entry)  # refuses nonsense before it is written
         try:
@@ -231,7 +243,7 @@ class Journal:
                 f"{self.path}: cannot be written ({error.strerror}); free the disk and run again"
             ) from error
         self._size += len(line)
-        self.state = state
+        self._link, self.state = link, state
 
 
 class JournalTail:
@@ -240,7 +252,7 @@ class JournalTail:
     def __init__(self, path: Path) -> None:
         self._path = path
         self._offset = 0
-        self._count = 0
+        self._reached = Reached(end=None)
 
     def read(self) -> tuple[Entry, ...]:
         """The new entries, in order.
@@ -253,9 +265,8 @@ class JournalTail:
         with self._path.open("rb") as file:
             file.seek(self._offset)
             lines, size = _whole_lines(file.read())
-        entries = _parse(self._path, lines, before=self._count)
+        entries, self._reached = _parse(self._path, lines, self._reached)
         self._offset += size
-        self._count += len(entries)
         return entries
 
 
@@ -265,9 +276,13 @@ def read_journal(path: Path) -> tuple[Entry, ...]:
     Raises:
         StorageError: the file is missing, or damaged elsewhere, with file and line.
     """
-    if not path.exists():
-        raise StorageError(f"{path}: no journal; the sweep has not started")
-    return JournalTail(path).read()
+    end = _end(path)  # before the journal, which a driver may be writing
+    try:
+        content = path.read_bytes()
+    except FileNotFoundError:
+        what = "no journal; the sweep has not started" if end is None else f"is gone; {WAY_OUT}"
+        raise StorageError(f"{path}: {what}") from None
+    return _followed(path, _whole_lines(content)[0], end)[0]
 
 
 def read_state(path: Path) -> SweepState:
@@ -276,7 +291,8 @@ def read_state(path: Path) -> SweepState:
     Raises:
         StorageError: it is damaged, with the file.
     """
-    return _state(path, read_journal(path)) if path.exists() else SweepState()
+    begun = path.exists() or end_file(path).exists()
+    return _state(path, read_journal(path)) if begun else SweepState()
 
 
 def _whole_lines(content: bytes) -> tuple[list[bytes], int]:
@@ -292,17 +308,40 @@ def _state(path: Path, entries: Iterable[Entry]) -> SweepState:
         raise StorageError(f"{path}: {error}; {WAY_OUT}") from error
 
 
-def _parse(path: Path, lines: list[bytes], *, before: int = 0) -> tuple[Entry, ...]:
+def _end(path: Path) -> Link | None:
+    """Where the journal ended when it was closed last; a mark that is damaged is told and made again."""
+    try:
+        return read_end(path)
+    except DamagedError as error:
+        _log.warning("%s: %s; the next run of the sweep writes it again", end_file(path), error)
+        return None
+
+
+def _followed(path: Path, lines: list[bytes], end: Link | None) -> tuple[tuple[Entry, ...], Link]:
+    """All entries of a journal that is whole up to its end, and the link after the last one."""
+    entries, reached = _parse(path, lines, Reached(end=end))
+    try:
+        reached.require_end()
+    except DamagedError as error:
+        raise StorageError(f"{path}: {error}; {WAY_OUT}") from error
+    return entries, reached.link
+
+
+def _parse(path: Path, lines: list[bytes], reached: Reached) -> tuple[tuple[Entry, ...], Reached]:
+    """Entries of further lines, and what is reached by them."""
     entries = []
-    for number, line in enumerate(lines, start=before + 1):
+    for number, line in enumerate(lines, start=reached.link.lines + 1):
         try:
+            reached = reached.follow(line)
             entry = _entry(json.loads(line))
+        except DamagedError as error:
+            raise StorageError(f"{path}:{number}: {error}; {WAY_OUT}") from error
         except (ValueError, KeyError, TypeError, AttributeError) as error:
             raise StorageError(f"{path}:{number}: no journal entry ({error}); {WAY_OUT}") from error
         if entry.seq != number:
             raise StorageError(f"{path}:{number}: entry {entry.seq} where {number} belongs; {WAY_OUT}")
         entries.append(entry)
-    return tuple(entries)
+    return tuple(entries), reached
 
 
 def _entry(values: Mapping[str, Any]) -> Entry:

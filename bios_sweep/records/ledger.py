@@ -3,6 +3,7 @@
 What a study may say depends on how often its question was asked before (docs/statistics.md, item 10), and the
 folders of those studies may be gone by then. A line that is not as it was written is an error and no gap. The
 one that is cut off at the end was being written when the power went: its study is found by its own journal.
+How far the ledger had come stands beside it (`chain`), so that whole lines cannot be missing unseen either.
 """
 
 from __future__ import annotations
@@ -16,12 +17,13 @@ from pathlib import Path
 from bios_sweep.atomic import sync
 from bios_sweep.errors import StorageError
 from bios_sweep.procedure.looks import Look
+from bios_sweep.records.chain import Reached, end_file, leave_end, read_end
 from bios_sweep.sealed import DamagedError, opened_json, sealed_json
 
 LOOK = "look"
 WAY_OUT = (
-    "restore the file from a copy, or move it away: the looks of the sweeps that are still in the workspace "
-    "are then found by their journals, those of deleted ones are lost"
+    "restore the file from a copy, or move it and its .end away: the looks of the sweeps that are still in "
+    "the workspace are then found by their journals, those of deleted ones are lost"
 )
 
 
@@ -38,9 +40,9 @@ def read_ledger(path: Path) -> tuple[LedgerEntry, ...]:
     """Every entry, the first one first; none where there is no ledger yet.
 
     Raises:
-        StorageError: a line is not as it was written, with file and line.
+        StorageError: a line is not as it was written, with file and line, or lines are missing.
     """
-    return _parsed(path, _whole(path))
+    return _parsed(path, _whole(path))[0]
 
 
 def append_looks(path: Path, looks: Iterable[Look]) -> None:
@@ -53,7 +55,8 @@ def append_looks(path: Path, looks: Iterable[Look]) -> None:
         StorageError: the ledger is damaged, or cannot be written.
     """
     lines = _whole(path)
-    said = {(entry.look.sweep, entry.look.question): entry.look for entry in _parsed(path, lines)}
+    entries, reached = _parsed(path, lines)
+    said = {(entry.look.sweep, entry.look.question): entry.look for entry in entries}
     new = [look for look in looks if said.get((look.sweep, look.question)) != look]
     if not new:
         return
@@ -73,6 +76,9 @@ def append_looks(path: Path, looks: Iterable[Look]) -> None:
         raise StorageError(
             f"{path}: cannot be written ({error.strerror}); free the disk and run again"
         ) from error
+    for text in texts:
+        reached = reached.follow(text.encode())
+    leave_end(path, reached.link)
 
 
 def _label(seq: int) -> str:
@@ -90,8 +96,21 @@ def _whole(path: Path) -> list[bytes]:
     return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
 
 
-def _parsed(path: Path, lines: Iterable[bytes]) -> tuple[LedgerEntry, ...]:
-    return tuple(_entry(path, seq, line) for seq, line in enumerate(lines, start=1))
+def _parsed(path: Path, lines: Iterable[bytes]) -> tuple[tuple[LedgerEntry, ...], Reached]:
+    """The entries, and how far they go, which is no less than the mark beside the ledger says."""
+    try:
+        reached = Reached(end=read_end(path))
+    except DamagedError as error:
+        raise StorageError(f"{end_file(path)}: {error}; delete it, or restore it from a copy") from error
+    entries = []
+    for seq, line in enumerate(lines, start=1):
+        entries.append(_entry(path, seq, line))
+        reached = reached.follow(line)
+    try:
+        reached.require_end()
+    except DamagedError as error:
+        raise StorageError(f"{path}: {error}; {WAY_OUT}") from error
+    return tuple(entries), reached
 
 
 def _entry(path: Path, seq: int, line: bytes) -> LedgerEntry:

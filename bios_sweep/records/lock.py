@@ -22,7 +22,10 @@ class DriverLock:
     """Held by the one driver of a workspace; `driver.json` beside it says who that is.
 
     The lock, not the file, decides: after kill -9 the kernel frees it and the next driver takes over.
+    took_over: whether the driver before was killed, and may have left what it would have taken away.
     """
+
+    took_over = False
 
     def __init__(self, workspace: Workspace, sweep_id: str) -> None:
         self._workspace = workspace
@@ -44,6 +47,7 @@ class DriverLock:
             raise StorageError(
                 f"workspace {self._workspace.root}: cannot be written ({error.strerror})"
             ) from error
+        self.took_over = self._workspace.owner_file.exists()
         now = datetime.now(UTC).isoformat(timespec="seconds")
         me = Owner(pid=os.getpid(), host=socket.gethostname(), sweep_id=self._sweep_id, started=now)
         try:

@@ -36,11 +36,13 @@ NOTHING: Mapping[str, TrialResult] = MappingProxyType({})
 class StoredResult:
     """What is left of a trial. result: None where none can be taken. damage: why, a sentence, or ''.
 
-    unsealed: an earlier version wrote it. note: what else is to be told of it, a sentence, or ''.
+    file: the one that is damaged. unsealed: an earlier version wrote it. note: what else is to be told of it,
+    a sentence, or ''.
     """
 
     result: TrialResult | None = None
     damage: str = ""
+    file: Path | None = None
     unsealed: bool = False
     note: str = ""
 
@@ -49,7 +51,7 @@ class StoredResults:
     """The finished trials of a workspace, each checked when it is asked for.
 
     copies: the results in the journal of the sweep that asks. A whole, sealed result counts against its copy
-    (journal lines have no checksum yet); one without a seal does not. The copy is never taken itself.
+    (it was trained again since, by another sweep); one without a seal does not. The copy is never taken.
     """
 
     def __init__(self, workspace: Workspace, copies: Mapping[str, TrialResult] = NOTHING) -> None:
@@ -66,20 +68,19 @@ class StoredResults:
         try:
             result, sealed = self._workspace.open_result(key)
         except DamagedError as error:
-            return StoredResult(damage=_told(path, str(error), key))
+            return _damaged(path, str(error), key)
         if result is None:
             if key not in self._copies or not self._workspace.trials.is_dir():
                 return StoredResult()
-            return StoredResult(damage=_told(path, "is gone, though the journal has its result", key))
+            return _damaged(path, "is gone, though the journal has its result", key)
         wrong = self._wrong_evidence(result, sealed=sealed)
         if wrong is not None:
-            return StoredResult(damage=_told(path.parent / wrong[0], wrong[1], key))
+            return _damaged(path.parent / wrong[0], wrong[1], key)
         copy = self._copies.get(key)
         if copy is None or copy.says_the_same(result):
             return StoredResult(result=result, unsealed=not sealed)
         if not sealed:
-            what = "has no checksum and differs from the copy in the journal"
-            return StoredResult(damage=_told(path, what, key))
+            return _damaged(path, "has no checksum and differs from the copy in the journal", key)
         return StoredResult(
             result=result, note=f"{path}: differs from its copy in the journal, and counts: it is sealed"
         )
@@ -150,8 +151,9 @@ def as_arrived(event: TrialEvent, workspace: Workspace) -> TrialEvent:
     return replace(event, result=failed)
 
 
-def _told(path: Path, what: str, key: str) -> str:
-    return f"{path}: {what}; trial {key} counts as not run, and `bios-sweep run` trains it again"
+def _damaged(path: Path, what: str, key: str) -> StoredResult:
+    told = f"{path}: {what}; trial {key} counts as not run, and `bios-sweep run` trains it again"
+    return StoredResult(damage=told, file=path)
 
 
 class ClusterReader:

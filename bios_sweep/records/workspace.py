@@ -15,14 +15,15 @@ from typing import Any
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import InputError, StorageError
 from bios_sweep.paths import expanded
-from bios_sweep.sealed import DamagedError, opened_json, sealed_json
-from bios_sweep.study.trials import ADAPTER_FOLDER, TrialResult
+from bios_sweep.sealed import DamagedError, file_digest, opened_json, sealed_json
+from bios_sweep.study.trials import ADAPTER_FOLDER, ANSWERS_FILE, LOGS, TrialResult
 
 RESULT_FILE = "result.json"
 REMOVED_MARK = "adapter-removed-by"  # the sweep whose policy removed it: such an adapter is not lost
 PLAN_FILE = "plan.json"
 JOURNAL_FILE = "journal.jsonl"
 SWEEPS = "sweeps"
+LOGGED = "logs"  # in a result file; no part of the result
 STOP_NOW = "now"
 STORED = "artifacts"  # where MLflow keeps its copy of a run's files: EXPERIMENT/RUN/artifacts/FILE
 
@@ -64,6 +65,11 @@ class Workspace:
     def trials(self) -> Path:
         """The folder of all trials, shared by all sweeps."""
         return self.root / "trials"
+
+    @property
+    def ray_folder(self) -> Path:
+        """What Ray Tune keeps of a run while it lasts."""
+        return self.root / "ray"
 
     def trial_dir(self, key: str) -> Path:
         """Checkpoints, logs and result of one trial."""
@@ -110,6 +116,10 @@ class Workspace:
         found = [sweep_id for sweep_id, time in times.items() if time]
         return tuple(sorted(found, key=lambda sweep_id: (-times[sweep_id], sweep_id)))
 
+    def worked_on(self, sweep_id: str) -> float:
+        """When its plan or its journal was last written, seconds since 1970."""
+        return _last_worked_on(self.sweep_dir(sweep_id)) / 1e9
+
     def find_sweep(self, name_or_id: str | None = None) -> str:
         """The id of the latest sweep with that id or name; of the latest at all for None.
 
@@ -154,7 +164,9 @@ class Workspace:
     def write_result(self, result: TrialResult) -> None:
         """Keep a trial's terminal record, sealed; whoever sees the file may rely on all of it."""
         folder = self.trial_dir(result.key)
-        text = sealed_json({**result.to_dict(), "files": dict(result.files)}, _sealed_as(result.key))
+        logs = written_beside(folder)
+        values = {**result.to_dict(), "files": dict(result.files), **({LOGGED: logs} if logs else {})}
+        text = sealed_json(values, _sealed_as(result.key))
         write_atomically(folder / RESULT_FILE, text)
         if any(map(_is_adapters, result.files)):
             (folder / REMOVED_MARK).unlink(missing_ok=True)
@@ -179,6 +191,7 @@ class Workspace:
         path = self.trial_dir(key) / RESULT_FILE
         try:
             values, sealed = opened_json(path.read_bytes(), _sealed_as(key))
+            values.pop(LOGGED, None)
             result = TrialResult.from_dict(values)
         except FileNotFoundError:
             return None, False
@@ -192,6 +205,11 @@ class Workspace:
         if not sealed and "files" in values:
             raise DamagedError("has lost its checksum")
         return result, sealed
+
+    def logs_told(self, key: str) -> dict[str, dict[str, Any]]:
+        """What a whole result says of the files for people beside it, as `written_beside` found them."""
+        path = self.trial_dir(key) / RESULT_FILE
+        return dict(opened_json(path.read_bytes(), _sealed_as(key))[0].get(LOGGED, {}))
 
     def files_due(self, result: TrialResult) -> dict[str, str]:
         """Name -> digest of the files that the trial's folder must hold; a removed adapter is not due."""
@@ -242,6 +260,13 @@ def left_by_sweeps(folder: Path, name: str) -> list[Path]:
     """Files of that name, sorted; without the copies in a tracking store, which are no further sweeps."""
     found = folder.rglob(name)
     return sorted(file for file in found if STORED not in file.relative_to(folder).parts[:-1])
+
+
+def written_beside(folder: Path) -> dict[str, dict[str, Any]]:
+    """Name -> size and digest of what a trial wrote for people: no number is read from it after its end."""
+    names = {entry.name for entry in folder.iterdir()} if folder.is_dir() else set()
+    there = [folder / name for name in (*LOGS, ANSWERS_FILE) if name in names]
+    return {path.name: {"bytes": path.stat().st_size, "digest": file_digest(path)} for path in there}
 
 
 def _whole_timing(values: Mapping[str, Any]) -> dict[str, Any]:

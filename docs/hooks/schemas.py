@@ -30,7 +30,14 @@ from bios_sweep.reasons import Reason
 from bios_sweep.reference.listed import Listing
 from bios_sweep.reference.terms import Glossary
 from bios_sweep.rehearsal.summary import RehearsalSummary
-from bios_sweep.report.content.answers import SuggestionSummary, SweepLogs, SweepStatus, TrialLogs
+from bios_sweep.report.content.answers import (
+    Cleaning,
+    SuggestionSummary,
+    SweepLogs,
+    SweepStatus,
+    TrialLogs,
+    Verification,
+)
 from bios_sweep.report.content.plan_summary import PlanSummary
 from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import MetricRow, Summary
@@ -162,11 +169,17 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
     ),
     "status": ("What `status --json` prints.", SweepStatus),
     "logs": ("What `logs --json` and `logs TRIAL --json` print.", [SweepLogs, TrialLogs]),
+    "clean": ("What `clean --json` prints.", Cleaning),
+    "verify": ("What `verify --json` prints.", Verification),
     "suggest": ("What `suggest --json` prints.", SuggestionSummary),
     "rehearse": ("What `rehearse --json` prints.", RehearsalSummary),
     "journal": (
-        "A line of `journal.jsonl`. seq: from 1 without gaps; time: UTC, ISO 8601 to the millisecond.",
-        [{"seq": int, "time": str, "kind": kind, **own} for kind, own in ENTRIES.items()],
+        "A line of `journal.jsonl`. seq: from 1 without gaps; time: UTC, ISO 8601 to the millisecond; chain: "
+        "digest over this line and all before it, in lines of versions that have one.",
+        [
+            {"seq": int, "time": str, "kind": kind, **own, "chain": NotRequired[str]}
+            for kind, own in ENTRIES.items()
+        ],
     ),
     "ledger": (
         "A line of a workspace's `ledger.jsonl`. seq: from 1 without gaps; seal: over line and place.",

@@ -18,6 +18,7 @@ from bios_sweep import defaults
 from bios_sweep.cli.main import main
 from bios_sweep.records.ledger import read_ledger
 from bios_sweep.records.workspace import Workspace
+from tests.damage import as_killed
 
 CONFIRM, REFINE, INCONCLUSIVE = "confirm", "refine", "inconclusive"
 FEW, MANY = 10, int(os.environ.get("BIOS_SWEEP_PLANTED", "100"))
@@ -308,7 +309,7 @@ def test_a_study_that_the_ledger_does_not_name_is_found_by_its_journal(tmp_path,
     journal = first.folder / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
     last = max(place for place, line in enumerate(lines) if '"kind":"ended"' in line)
-    journal.write_text("".join(lines[: last + 1]))
+    as_killed(journal, lines[: last + 1])
     view = asked(tmp_path, seeds(3, 4, 5), AT_THE_MARGIN)
     assert view.plan.study.seeds == (3, 4, 5, 0, 1, 2)
 
@@ -318,11 +319,11 @@ def interrupted(view, folder):
     journal = view.folder / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
     end = next(place for place, line in enumerate(lines) if '"kind":"verdict"' in line)
-    journal.write_text("".join(lines[:end]))
+    as_killed(journal, lines[:end])
     (view.folder / "bios_defaults.json").unlink()
     ledger = Workspace(folder).ledger_file
     kept = [line for line in ledger.read_text().splitlines(keepends=True) if view.sweep_id not in line]
-    ledger.write_text("".join(kept))
+    as_killed(ledger, kept)
 
 
 def test_of_two_drivers_that_were_killed_in_turn_the_one_with_all_trials_serves(tmp_path, capsys):

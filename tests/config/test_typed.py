@@ -141,7 +141,7 @@ def test_every_key_that_takes_a_path_or_a_command_is_read_as_a_text():
         (["baseline.learning_rate="], "'' is not allowed"),
         (["baseline.learning_rate=???"], "'??? ' is not allowed"),
         (["baseline.learning_rate=${x}"], "${x} names no value"),
-        (["workspace=${oc.env:NOT_THERE_AT_ALL}"], "the environment variable NOT_THERE_AT_ALL is not set"),
+        (["workspace=${oc.env:SLURM_NOT_THERE}"], "the environment variable SLURM_NOT_THERE is not set"),
         (["workspace=???"], "stands for a value that is still missing"),
         (["data@x=jsonl"], "'@', its character 5, stands in no key"),
         (["a b=3"], "' ', its character 2, stands in no key"),

@@ -68,6 +68,35 @@ class TimedEngine:
         return [[1.0 for _ in settings] for _ in range(repeats)]
 
 
+class NotedEngine(PlantedEngine):
+    """The planted engine; notes in `folder` which process built, timed and trained.
+
+    options: `folder`, `workers` (that must have an engine before a trial trains), beside the planted ones.
+    """
+
+    def __init__(self, options: Mapping[str, Any]) -> None:
+        self._diary, self._workers = Path(options["folder"]) / "diary", int(options["workers"])
+        super().__init__(
+            {name: value for name, value in options.items() if name not in ("folder", "workers")}
+        )
+        self._note("built")
+
+    def time_steps(self, settings: Sequence[TrainingSettings], repeats: int) -> list[list[float]]:
+        time.sleep(0.5)  # what another worker does too early, it does in here
+        self._note("timed")
+        return super().time_steps(settings, repeats)
+
+    def run(self, trial: TrialSpec, directory: Path) -> Iterator[Measurement | TrialResult]:
+        while self._diary.read_text().count("built") < self._workers:
+            time.sleep(0.05)
+        self._note("trained")
+        yield from super().run(trial, directory)
+
+    def _note(self, what: str) -> None:
+        with self._diary.open("a") as file:
+            file.write(f"{what} {os.getpid()}\n")
+
+
 class DiaryEngine(PlantedEngine):
     """The planted engine; notes in `diary` which attempt came to which step of which trial.
 

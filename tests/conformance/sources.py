@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 
-from bios_sweep.ports import ENDED, MEASURED, TrialEvent
+from bios_sweep.errors import DeviceError, NoClockError
+from bios_sweep.ports import ENDED, MEASURED, Executor, Probe, Timed, TrialEvent
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import TrialResult, TrialSpec
 
@@ -73,6 +75,23 @@ def trials(arms: Mapping[str, TrainingSettings], seeds: Sequence[int]) -> list[T
         for seed in seeds
         for arm, settings in arms.items()
     ]
+
+
+def timed_by(
+    executor: Executor,
+    settings: Sequence[TrainingSettings],
+    *,
+    engine: str,
+    options: Mapping[str, object],
+    repeats: int,
+    folder: Path,
+) -> Timed | NoClockError | DeviceError:
+    """What an executor says of arms that it is asked to time, where no trial follows."""
+    heard: list[Timed | NoClockError | DeviceError] = []
+    probe = Probe(settings=tuple(settings), repeats=repeats, heard=heard.append)
+    source = ListSource([])
+    executor.run(source, Log(source), engine=engine, engine_options=options, trials_dir=folder, probe=probe)
+    return heard[0]
 
 
 def numbers(result: TrialResult) -> str:

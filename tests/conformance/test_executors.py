@@ -14,10 +14,10 @@ import pytest
 from bios_sweep.errors import BiosSweepError
 from bios_sweep.execution.attempts import load_engine
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.ports import ENDED, MEASURED, STARTED, Executor
+from bios_sweep.ports import ENDED, MEASURED, STARTED, Executor, Probe, Timed
 from bios_sweep.request import Request
 from bios_sweep.vocabulary import Status
-from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, trials
+from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, timed_by, trials
 
 EXECUTORS = ("inline", "ray")
 ENGINES = ("planted", "lora")
@@ -230,47 +230,52 @@ def test_what_record_raises_ends_the_run_in_its_own_words(request, executor, pla
 def test_every_executor_times_arms_row_by_row_and_names_the_hardware(request, executor, engine, tmp_path):
     case: EngineCase = request.getfixturevalue(engine)
     arms = [SETTINGS, replace(SETTINGS, batch_size=32)]
-    seconds, hardware = make_executor(request, executor, tmp_path).time(
-        arms, engine=case.engine, engine_options=case.options, repeats=2
-    )
-    assert [len(row) for row in seconds] == [2, 2]
-    small, large = map(min, zip(*seconds, strict=True))  # the least disturbed of each arm's timings
+    timed = timed_by(
+        make_executor(request, executor, tmp_path),
+        arms, engine=case.engine, options=case.options, repeats=2, folder=tmp_path,
+    )  # fmt: skip
+    assert isinstance(timed, Timed)
+    assert [len(row) for row in timed.seconds] == [2, 2]
+    small, large = map(min, zip(*timed.seconds, strict=True))  # the least disturbed of each arm's timings
     assert 0 < small < large
     built = load_engine(case.engine, case.options)
-    assert hardware == built.hardware != ""
+    assert timed.hardware == built.hardware != ""
     if engine == "planted":  # its clock is simulated, so that the very numbers must come through
-        assert seconds == built.time_steps(arms, 2)
+        assert timed.seconds == built.time_steps(arms, 2)
 
 
 def test_a_probe_that_stumbles_says_so_in_one_line(request, executor, tmp_path):
     with pytest.raises(BiosSweepError, match=r"^the timing probe failed: RuntimeError: the clock stopped$"):
-        make_executor(request, executor, tmp_path).time(
-            [SETTINGS],
-            engine="tests.conformance.engines:TimedEngine",
-            engine_options={"stumble": True},
-            repeats=2,
-        )
+        timed_by(
+            make_executor(request, executor, tmp_path),
+            [SETTINGS], engine="tests.conformance.engines:TimedEngine",
+            options={"stumble": True}, repeats=2, folder=tmp_path,
+        )  # fmt: skip
 
 
 def test_a_probe_whose_engine_cannot_be_built_says_why(request, executor, tmp_path):
     with pytest.raises(BiosSweepError, match="could not be built: ConfigError: unknown option 'nonsense'"):
-        make_executor(request, executor, tmp_path).time(
-            [SETTINGS],
-            engine="bios_sweep.engines.simulation.engine:PlantedEngine",
-            engine_options={"nonsense": 1},
-            repeats=2,
-        )
+        timed_by(
+            make_executor(request, executor, tmp_path),
+            [SETTINGS], engine="bios_sweep.engines.simulation.engine:PlantedEngine",
+            options={"nonsense": 1}, repeats=2, folder=tmp_path,
+        )  # fmt: skip
 
 
 @pytest.mark.parametrize(("executor", "engine"), QUICK_PAIRS)
-def test_a_run_after_a_probe_gives_the_same_numbers(run_with, request, executor, engine, tmp_path):
+def test_an_engine_that_was_timed_trains_with_the_numbers_of_a_fresh_one(
+    run_with, request, executor, engine, tmp_path
+):
     case: EngineCase = request.getfixturevalue(engine)
     undisturbed, _ = run_with("inline", engine)
     one = make_executor(request, executor, tmp_path)
-    one.time([SETTINGS], engine=case.engine, engine_options=case.options, repeats=1)
+    heard: list[Any] = []
+    probe = Probe(settings=(SETTINGS,), repeats=1, heard=heard.append)
     source = ListSource(GOOD[:1])
-    log = Log(source)
-    one.run(source, log, engine=case.engine, engine_options=case.options, trials_dir=tmp_path)
+    log = Log(source, act=lambda event: heard.append(event.kind))
+    one.run(source, log, engine=case.engine, engine_options=case.options, trials_dir=tmp_path, probe=probe)
+    assert isinstance(heard[0], Timed), "heard before the first trial begins"
+    assert heard[1] == STARTED
     assert numbers(log.results[GOOD[0].key]) == numbers(undisturbed.results[GOOD[0].key])
 
 

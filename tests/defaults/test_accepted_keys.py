@@ -66,5 +66,7 @@ def test_embeddings_that_learn_have_the_key_of_each_tool():
     assert factory["additional_target"] == "embed_tokens,lm_head"
     assert swift["modules_to_save"] == both
     assert "may call them otherwise" in defaults.export_file(asked, to="trl").text()
+    with pytest.raises(DefaultsError, match="embeddings: True cannot be written for Unsloth Studio"):
+        defaults.export(asked, to="unsloth")
     for tool in ("trl", "axolotl", "llama-factory", "ms-swift"):
         assert "modules_to_save" not in defaults.export_file(SETTINGS, to=tool).text()

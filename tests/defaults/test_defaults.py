@@ -300,7 +300,7 @@ def test_tokens_that_cannot_be_compared_with_an_adapter_are_warned_of(facts, tmp
 @pytest.mark.parametrize(
     "name, near",
     [
-        ("unsloth/llama-3.2-1b", " (the nearest is meta-llama/Llama-3.2-1B)"),
+        ("somebody/llama-3.2-1b", " (the nearest is meta-llama/Llama-3.2-1B)"),
         ("nobody/zz", "well-known models, and the hub"),
     ],
 )
@@ -316,6 +316,33 @@ def test_lora_parameters_are_counted_from_the_config():
     assert lora_parameters_per_rank(LLAMA) == 32 * (8192 + 2 * 5120 + 8192 + 3 * 18432)
     assert lora_parameters_per_rank(LLAMA | {"num_local_experts": 8}) is None
     assert lora_parameters_per_rank({"hidden_size": 64}) is None
+    assert lora_parameters_per_rank(LLAMA | {"model_type": "phi3"}) is None  # its layers are fused
+
+
+@pytest.mark.parametrize(
+    "name, hidden, confidence",
+    [
+        ("google/gemma-3-4b-it", 2560, "extrapolated"),
+        ("microsoft/Phi-4-mini-instruct", 3072, "extrapolated"),
+        ("openai/gpt-oss-20b", 2880, "extrapolated"),
+        ("deepseek-ai/DeepSeek-R1-Distill-Qwen-7B", 3584, "published"),
+        ("mistralai/Mistral-Small-24B-Instruct-2501", 5120, "extrapolated"),
+        ("meta-llama/Llama-4-Scout-17B-16E-Instruct", 5120, "published"),
+        ("allenai/OLMo-2-1124-7B-SFT", 4096, "extrapolated"),
+        ("ibm-granite/granite-3.3-8b-instruct", 4096, "extrapolated"),
+        ("HuggingFaceTB/SmolLM3-3B", 2048, "extrapolated"),
+        ("unsloth/Meta-Llama-3.1-8B-Instruct-bnb-4bit", 4096, "published"),
+        ("unsloth/llama-3-8b-bnb-4bit", 4096, "published"),
+        ("unsloth/Phi-4", 5120, "extrapolated"),
+    ],
+)
+def test_the_models_most_fine_tuned_are_known_and_say_how_sure_their_rate_is(
+    name, hidden, confidence, tmp_path, monkeypatch
+):
+    monkeypatch.setenv("HF_HUB_CACHE", str(tmp_path))
+    got = defaults.recommend(name)
+    assert (got.shape.hidden_size, got.shape.origin) == (hidden, "known_models.json")
+    assert got.why["learning_rate"].confidence == confidence
 
 
 @pytest.mark.parametrize("enough, rank", [(1, 32), (32, 32), (33, 64), (64, 64), (65, 128), (128, 128)])

@@ -6,7 +6,6 @@ import dataclasses
 import json
 import threading
 from collections.abc import Mapping
-from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ import pytest
 
 from bios_sweep.cli import main
 from bios_sweep.driver.invocation import Invocation
-from bios_sweep.driver.loop import take_timing
+from bios_sweep.driver.loop import learn_timing, probe_of
 from bios_sweep.driver.sweep import Sweep, open_journal
 from bios_sweep.engines.simulation.engine import PlantedEngine
 from bios_sweep.errors import DeviceError
@@ -27,6 +26,7 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.trials import timing_key
+from tests.conformance.sources import ListSource, Log
 from tests.records.plans import make_plan
 
 CLOCK = {"t0_seconds": 0.2, "examples_per_second": 40.0, "time_cv": 0.02}
@@ -54,7 +54,11 @@ def probe(plan: Plan, root: Path) -> tuple[Mapping[str, Any], ProcedureSource]:
     sweep = Sweep(plan=plan, workspace=Workspace(root), invocation=Invocation())
     with open_journal(sweep) as journal:
         source = ProcedureSource(plan, known=known_of(plan, sweep.workspace))
-        take_timing(sweep, source, journal, InlineExecutor())
+        asked = probe_of(plan, source, lambda answer: learn_timing(sweep, source, journal, answer))
+        InlineExecutor().run(
+            none := ListSource([]), Log(none), engine=plan.study.scenario.engine,
+            engine_options=sweep.engine_options, trials_dir=root, probe=asked,
+        )  # fmt: skip
         assert journal.state.timing is not None
         return journal.state.timing, source
 
@@ -72,18 +76,12 @@ def test_a_probe_reaches_journal_workspace_and_procedure(tmp_path):
     assert source.known.timing.to_dict() == written
 
 
-class WithoutAGpu(InlineExecutor):
-    """Every GPU on which an arm would be timed has failed."""
-
-    def time(self, settings: Any, engine: str, engine_options: Any, repeats: int) -> Any:
-        raise DeviceError("the timing probe failed: RuntimeError: CUDA error: unspecified launch failure")
-
-
 def test_where_every_gpu_fails_no_cost_is_measured_and_the_run_goes_on(tmp_path, caplog):
     sweep = Sweep(plan=planted_plan(), workspace=Workspace(tmp_path), invocation=Invocation())
     with open_journal(sweep) as journal:
         source = ProcedureSource(sweep.plan, known=known_of(sweep.plan, sweep.workspace))
-        take_timing(sweep, source, journal, WithoutAGpu())
+        failed = DeviceError("the timing probe failed: RuntimeError: CUDA error: unspecified launch failure")
+        learn_timing(sweep, source, journal, failed)
         assert journal.state.timing is None
     assert "no cost is measured: the timing probe failed: RuntimeError: CUDA error" in caplog.text
     assert "no cost is measured: the timing" in sweep.workspace.journal_file(sweep.plan.sweep_id).read_text()
@@ -175,16 +173,17 @@ def test_while_the_probe_times_no_mirror_is_at_work(tmp_path, monkeypatch):
     assert threads[:2] == [("probe", False), ("trial", True)]
 
 
-@pytest.mark.parametrize("error", [KeyboardInterrupt, RuntimeError])
-def test_what_ends_a_run_in_the_probe_reaches_the_tracker(tmp_path, monkeypatch, error):
+@pytest.mark.parametrize(
+    "error, code, cause", [(KeyboardInterrupt, 130, "KeyboardInterrupt"), (RuntimeError, 1, "BiosSweepError")]
+)
+def test_what_ends_a_run_in_the_probe_reaches_the_tracker(tmp_path, monkeypatch, error, code, cause):
     def ends(*_):
         raise error
 
     (tmp_path / "told").mkdir()
-    monkeypatch.setattr("bios_sweep.driver.session.take_timing", ends)
+    monkeypatch.setattr(PlantedEngine, "time_steps", ends)
     words = ["sweeps=batch_size", "model=planted", "cluster=inline", "seeds=[0,1]", "decision.looks=[2]"]
     own = [f"workspace={tmp_path / 'runs'}", f"tracking.uri=jsonl://{tmp_path / 'told'}", "tracking=server"]
-    with pytest.raises(error) if error is RuntimeError else nullcontext():
-        assert main(["run", *words, *own]) == 130
+    assert main(["run", *words, *own]) == code
     told = "".join(path.read_text() for path in (tmp_path / "told").rglob("*") if path.is_file())
-    assert f"interrupted: {error.__name__}" in told
+    assert f"interrupted: {cause}" in told

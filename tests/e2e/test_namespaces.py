@@ -35,7 +35,8 @@ def blocks() -> list[str]:
 def environment(folder: Path) -> dict[str, str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     own = {"DIR": str(folder), "TMPDIR": str(folder / "tmp")}  # else examples of an earlier run lie in /tmp
-    return {**bare_environment(), "PATH": path, **own, "COLUMNS": "120"}
+    behind_a_token = {"RAY_AUTH_MODE": "token", "RAY_AUTH_TOKEN": "t" * 32}
+    return {**bare_environment(), "PATH": path, **own, **behind_a_token, "COLUMNS": "120"}
 
 
 @pytest.fixture(scope="module")
@@ -53,13 +54,15 @@ def folder() -> Iterator[Path]:
         shutil.rmtree(place, ignore_errors=True)
 
 
-def sweep(folder: Path, *overrides: str, without: str = "") -> subprocess.CompletedProcess[str]:
+def sweep(
+    folder: Path, *overrides: str, without: str = "", token: str = "t" * 32
+) -> subprocess.CompletedProcess[str]:
     command = blocks()[1].strip()
     if without:
         command = re.sub(rf" {re.escape(without)}=\S+", "", command)
     return subprocess.run(
         ["bash", "-euc", f"{command} {' '.join(map(repr, (*SMALL, *overrides)))} --json"],
-        env=environment(folder),
+        env={**environment(folder), "RAY_AUTH_TOKEN": token},
         cwd=folder,
         capture_output=True,
         text=True,
@@ -75,6 +78,13 @@ def test_a_worker_that_does_not_see_the_workspace_is_found_before_the_first_tria
     assert set(red) == {"trial files", "data"}
     assert red["trial files"]["found"] == "not what the driver sees there"
     assert red["trial files"]["node"] == "10.77.0.2"
+
+
+def test_whoever_has_no_token_is_refused_before_the_first_trial(folder):
+    done = sweep(folder, token="x" * 32)
+    assert done.returncode == 2, done.stdout + done.stderr
+    assert "10.77.0.1:6379" in done.stderr
+    assert "Traceback" not in done.stderr
 
 
 def test_a_sweep_across_the_border_brings_results_and_adapters_home(folder):

@@ -8,6 +8,7 @@ import pytest
 
 from bios_sweep.errors import ClusterLostError, StorageError
 from bios_sweep.execution.dispatch import Dispatch
+from bios_sweep.execution.probing import Probing
 from bios_sweep.execution.transfer.attempt_files import AttemptFiles, FileTransfer
 from bios_sweep.ports import ENDED, RETRIED
 from bios_sweep.study.trials import TrialResult
@@ -50,7 +51,8 @@ def bridged(tmp_path):
     log = Log(source := ListSource([ONE]))
     dispatch = Dispatch(source, log, max_attempts=1, clock=time.monotonic)
     transfer = FailingTransfer(str(tmp_path / "storage"), tmp_path / "trials", run="run")
-    bridge = Bridge(dispatch, slots=1, transfer=transfer, silence_seconds=LIMIT_SECONDS)
+    probing = Probing(None, workers=1, max_attempts=1)
+    bridge = Bridge(dispatch, probing, slots=1, transfer=transfer, silence_seconds=LIMIT_SECONDS)
     bridge.connect(Mailbox())
     bridge._read(0, {"ready": "host:1", "node": "node"}, False)
     files = AttemptFiles(str(tmp_path / "storage"), ONE.key, fetch="", push=f"{ONE.key}.run-1")

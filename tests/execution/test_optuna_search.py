@@ -16,10 +16,11 @@ import pytest
 from optuna.trial import TrialState
 
 from bios_sweep.errors import BiosSweepError, StorageError
-from bios_sweep.execution.optuna_search import OptunaSearch
+from bios_sweep.execution.optuna_search import OptunaSearch, digest_file
 from bios_sweep.ports import Searcher
 from bios_sweep.study.search import KnownProposal, Proposal, SearchRange, SearchSpace
 from bios_sweep.vocabulary import Status
+from tests.damage import flipped
 
 DEFAULT = {"learning_rate": 2.000123e-4, "lora_rank": 32}  # more digits than a proposal ever has
 SPACE = SearchSpace(
@@ -379,6 +380,7 @@ def test_damage_before_the_last_line_is_told_with_the_way_out(path):
     step(search_at(path))
     lines = path.read_bytes().splitlines(keepends=True)
     path.write_bytes(b"".join([lines[0], b"{half\n", *lines[1:]]))
+    digest_file(path).unlink()  # as a version without checksums left it
     with pytest.raises(StorageError, match="rebuilt from the sweep's journal"):
         search_at(path)
 
@@ -442,3 +444,26 @@ def test_importing_it_leaves_optunas_logging_alone():
         assert optuna.logging.get_verbosity() == before
     """
     subprocess.run([sys.executable, "-c", textwrap.dedent(code)], check=True)
+
+
+def test_a_file_that_was_changed_is_made_again_from_what_the_journal_knows(path, caplog):
+    whole = search_at(path)
+    told = [step(whole) for _ in range(12)]
+    expected, content = whole.importance(), path.read_bytes()
+    for damaged in (*flipped(content, seed=1, flips=10), content[:-1], content[:99], b""):
+        path.write_bytes(damaged)
+        caplog.clear()
+        search = search_at(path)
+        assert f"{path}: does not match its checksum" in caplog.text
+        search.reconcile(known(told))
+        assert search.importance() == expected
+
+
+def test_what_a_killed_process_wrote_after_it_last_said_so_is_put_back(path):
+    whole = search_at(path)
+    told, content, note = [step(whole) for _ in range(3)], path.read_bytes(), digest_file(path).read_bytes()
+    step(whole)
+    digest_file(path).write_bytes(note)
+    search_at(path).reconcile(known(told))
+    assert path.read_bytes()[: len(content)] == content
+    assert len(search_at(path)._trials()) == 3

@@ -16,10 +16,10 @@ from bios_sweep.errors import BiosSweepError, ClusterError, ClusterLostError, Co
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.execution.placement import refuse_unless_fits, waiting_line
 from bios_sweep.execution.ray.mailbox import Mailbox
-from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED
+from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, Probe
 from bios_sweep.request import Request
 from bios_sweep.vocabulary import Failure, Status
-from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, trials
+from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, timed_by, trials
 
 ENGINE = "bios_sweep.engines.simulation.engine:PlantedEngine"
 NOISE = {"seed_noise_percent": 1.0, "noise_percent": 0.2}
@@ -485,20 +485,20 @@ def test_a_request_the_cluster_cannot_satisfy_is_refused_before_anything_starts(
 def time_on_ray(folder, *, cpus=1, max_attempts=3, **options):
     from bios_sweep.execution.ray.executor import RayTuneExecutor
 
-    request = Request(cpus_per_trial=cpus, max_attempts=max_attempts)
-    return RayTuneExecutor(request, storage_dir=folder).time(
-        [SETTINGS, SETTINGS],
-        engine="tests.conformance.engines:TimedEngine",
-        engine_options={"folder": str(folder), **options},
-        repeats=3,
+    executor = RayTuneExecutor(
+        Request(cpus_per_trial=cpus, max_attempts=max_attempts), storage_dir=folder / "ray"
+    )
+    engine, told = "tests.conformance.engines:TimedEngine", {"folder": str(folder), **options}
+    return timed_by(
+        executor, [SETTINGS, SETTINGS], engine=engine, options=told, repeats=3, folder=folder / "trials"
     )
 
 
 @pytest.mark.slow
 def test_a_probe_whose_worker_dies_is_tried_once_more(ray_session, tmp_path):
-    seconds, hardware = time_on_ray(tmp_path, deaths=1)
-    assert seconds == [[1.0, 1.0]] * 3
-    assert hardware.startswith("a stopwatch in process ")
+    timed = time_on_ray(tmp_path, deaths=1)
+    assert timed.seconds == [[1.0, 1.0]] * 3
+    assert timed.hardware.startswith("a stopwatch in process ")
     assert len(list(tmp_path.glob("died-*"))) == 1
 
 
@@ -511,24 +511,25 @@ def test_a_probe_whose_worker_dies_twice_ends_in_one_sentence(ray_session, tmp_p
 
 
 def test_a_cuda_error_in_a_probe_costs_its_process_and_not_the_run(ray_session, tmp_path, caplog):
-    seconds, _ = time_on_ray(tmp_path, poison=2)
-    assert seconds == [[1.0, 1.0]] * 3
-    assert caplog.text.count("the timing probe failed: RuntimeError: CUDA error: an illegal memory") == 2
+    assert time_on_ray(tmp_path, poison=2).seconds == [[1.0, 1.0]] * 3
+    told = "the timing probe failed: RuntimeError: CUDA error: an illegal memory access was encountered"
+    assert caplog.text.count(f"{told}; the probe gets a new process") == 2
     assert "CUDA kernel errors" not in caplog.text
 
 
 @pytest.mark.slow
 def test_a_gpu_that_fails_in_every_probe_is_said_after_as_many_tries_as_a_trial_has(ray_session, tmp_path):
-    with pytest.raises(DeviceError, match=r"^the timing probe failed: RuntimeError: CUDA error: an illegal"):
-        time_on_ray(tmp_path, poison=9, max_attempts=2)
+    heard = time_on_ray(tmp_path, poison=9, max_attempts=2)
+    assert isinstance(heard, DeviceError)
+    assert str(heard).startswith("the timing probe failed: RuntimeError: CUDA error: an illegal")
     assert len(list(tmp_path.glob("failed-*"))) == 2
 
 
 def test_in_this_process_a_cuda_error_in_a_probe_ends_the_run_with_the_way_out(tmp_path):
     with pytest.raises(ClusterLostError, match=r"the GPU failed .* the same command goes on from here"):
-        InlineExecutor().time(
-            [SETTINGS], engine="tests.conformance.engines:TimedEngine",
-            engine_options={"folder": str(tmp_path), "poison": 1}, repeats=2,
+        timed_by(
+            InlineExecutor(), [SETTINGS], engine="tests.conformance.engines:TimedEngine",
+            options={"folder": str(tmp_path), "poison": 1}, repeats=2, folder=tmp_path,
         )  # fmt: skip
 
 
@@ -537,12 +538,26 @@ def test_a_probe_the_cluster_cannot_satisfy_is_refused_as_trials_are(ray_session
 
     executor = RayTuneExecutor(Request(gpus_per_trial=1), storage_dir=tmp_path)
     with pytest.raises(ClusterError, match=r"^cluster.gpus_per_trial=1 needs 1 GPU per trial"):
-        executor.time([SETTINGS], engine=ENGINE, engine_options={"t0_seconds": 1.0}, repeats=2)
+        timed_by(executor, [SETTINGS], engine=ENGINE, options={"t0_seconds": 1.0}, repeats=2, folder=tmp_path)
 
 
-def test_a_probe_has_a_worker_to_itself_that_ends_with_it(ray_session, tmp_path):
-    workers = [time_on_ray(tmp_path)[1] for _ in range(3)]
-    assert len(set(workers)) == 3
+def test_while_one_worker_times_no_other_has_an_engine_and_it_trains_with_the_one_it_timed(
+    ray_session, tmp_path
+):
+    from bios_sweep.execution.ray.executor import RayTuneExecutor
+
+    source, folder = ListSource(trials({"baseline": SETTINGS}, seeds=(0, 1, 2))), tmp_path / "diary"
+    folder.mkdir()
+    RayTuneExecutor(Request(), storage_dir=tmp_path / "ray").run(
+        source, Log(source), engine="tests.conformance.engines:NotedEngine",
+        engine_options={"t0_seconds": 1.0, "folder": str(folder), "workers": 2}, trials_dir=tmp_path,
+        probe=Probe(settings=(SETTINGS,), repeats=1, heard=lambda answer: (folder / "heard").touch()),
+    )  # fmt: skip
+    lines = [line.split() for line in (folder / "diary").read_text().splitlines()]
+    first = lines[0][1]
+    assert lines[:2] == [["built", first], ["timed", first]]
+    assert [what for what, _ in lines].count("built") == 2, "one engine per worker"
+    assert ["trained", first] in lines
 
 
 class LeavesWhenTold:
@@ -593,9 +608,9 @@ def test_a_probe_on_a_cluster_that_others_fill_says_that_it_waits_and_for_what(
     monkeypatch.setattr("bios_sweep.execution.ray.start.CAPACITY_SECONDS", 0.5)
     told = LeavesWhenTold()
     monkeypatch.setattr(sys, "stderr", told)
-    _, hardware = time_on_ray(tmp_path, cpus=2)
+    timed = time_on_ray(tmp_path, cpus=2)
     assert re.fullmatch(TOLD, told.lines[0])
-    assert hardware.startswith("a stopwatch")
+    assert timed.hardware.startswith("a stopwatch")
 
 
 def test_what_is_waited_for_is_told_with_all_that_a_trial_takes():

@@ -196,7 +196,7 @@ def test_a_private_model_is_trained_on_and_the_token_is_kept_nowhere(private, tm
     assert len(kept) > 5
     assert not [content for content in kept if private.token.encode() in content]
     pins = json.loads((tmp_path / "bios_runs" / "hub.json").read_text())
-    assert list(pins) == ["model org/private"]
+    assert list(pins) == ["model org/private", "seal"]
 
 
 def test_the_token_reaches_workers_that_may_download_and_a_file_of_it_too(tmp_path):

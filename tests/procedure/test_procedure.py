@@ -439,6 +439,54 @@ def test_a_cell_that_has_all_its_trials_goes_on_while_another_still_waits():
     assert {missing[key] for key in set(missing) - second} == {Stage.CONFIRMATION}
 
 
+EARLY = {**CLOSE, "learning_rate": RATE_UP["learning_rate"]}  # one question has a candidate at the first look
+
+
+def early(trial):
+    return planted(trial, EARLY, sigma=0.2)
+
+
+def test_a_candidate_of_an_earlier_look_meets_the_default_before_the_last_question_closes():
+    plan = plan_of(RATE, RANK, looks=(3, 5))
+    source = ProcedureSource(plan)
+    while not source.state.ahead:
+        source.add(early(source.take()))
+    state, ahead = source.state, source.state.ahead
+    assert (state.stage, {trial.seed for trial in state.missing}) == (Stage.SCREENING, {3, 4})
+    assert {trial.stage for trial in ahead} == {Stage.CONFIRMATION}
+    assert set(state.needed) >= set(ahead)
+    taken = list(iter(source.take, None))
+    assert taken == [*state.missing, *ahead], "a worker begins them when nothing else waits"
+    for trial in ahead:  # they end first: no decision waits for them, and none is made by them
+        assert not source.add(early(trial))
+        assert source.state == state_of(plan, source.results)
+    for trial in state.missing:
+        source.add(early(trial))
+    assert source.closed
+    assert source.state == finish(plan, early)[0].state
+    assert {trial.key for trial in source.state.needed} == set(source.results), "none ran in vain"
+
+
+def test_what_runs_ahead_is_what_the_sweep_would_have_run():
+    """Whatever the open question comes to, and whether or not its trials were there."""
+    plan = plan_of(RATE, RANK, looks=(3, 5))
+    for truth in (EARLY, {**RANK_UP, **{"learning_rate": RATE_UP["learning_rate"]}}, RATE_UP):
+        source, ahead = ProcedureSource(plan), set()
+        while not source.closed:
+            source.add(planted(source.take(), truth, sigma=0.2))
+            ahead |= {trial.key for trial in source.state.ahead}
+        assert ahead <= {trial.key for trial in source.state.needed}
+
+
+def test_a_run_that_goes_on_begins_with_the_longest_of_what_is_left():
+    steps = Factor(name="max_steps", multiply=(0.5, 2, 4))
+    plan = plan_of(steps, seeds=2)
+    source = ProcedureSource(plan, order=longest_first)
+    source.add(planted(plan.trials[0]))
+    longest = max(trial.settings.max_steps for trial in plan.trials)
+    assert source.take().settings.max_steps == longest
+
+
 def test_where_several_run_at_a_time_the_longest_begin_first():
     """Behind the default's first trial, without which nothing can be compared."""
     steps = Factor(name="max_steps", multiply=(0.5, 2, 4))

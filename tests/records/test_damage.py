@@ -26,7 +26,7 @@ from bios_sweep.sealed import digests_of
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import EVIDENCE, Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Stage, Status
-from tests.damage import FLIPS, flipped
+from tests.damage import FLIPS, flipped, rewritten
 
 CLUSTERS = ("model.planted.clusters=40", "model.planted.cluster_noise_percent=0.5")
 SWEEP = ("sweeps=learning_rate", "model=planted", "budget=demo", *CLUSTERS)
@@ -158,13 +158,12 @@ def test_every_reader_names_what_is_damaged(root, capsys):
 def test_a_sealed_result_counts_against_a_journal_that_says_otherwise_and_both_are_told(plan, root, caplog):
     journal = next(root.glob("sweeps/*/journal.jsonl"))
     before, key = verdicts(root), first_trial(root).name
-    lines = journal.read_text().splitlines()
-    for number, line in enumerate(lines):
-        entry = json.loads(line)
+
+    def worse(entry: dict) -> None:
         if entry["kind"] == "ended" and entry["key"] == key:
             entry["result"]["final"]["eval_loss"] *= 1.5
-            lines[number] = json.dumps(entry)
-    journal.write_text("\n".join(lines) + "\n")
+
+    rewritten(journal, worse)
     assert "differs from its copy in the journal, and counts" in "".join(open_sweep(root).damaged)
     assert verdicts(root) == before
     assert run(plan, root) == 0
@@ -181,10 +180,7 @@ def as_an_earlier_version_left_it(root: Path) -> None:
         del values["seal"]
         path.write_text(json.dumps(values) + "\n")
     journal = next(root.glob("sweeps/*/journal.jsonl"))
-    entries = [json.loads(line) for line in journal.read_text().splitlines()]
-    for entry in entries:
-        entry.get("result", {}).pop("files", None)
-    journal.write_text("".join(json.dumps(entry) + "\n" for entry in entries))
+    rewritten(journal, lambda entry: entry.get("result", {}).pop("files", None), bound=False)
 
 
 def test_results_of_an_earlier_version_are_taken_once_with_a_note_and_sealed_then(plan, root, caplog):

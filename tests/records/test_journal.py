@@ -18,12 +18,14 @@ from bios_sweep.decision.costs import Timing
 from bios_sweep.errors import StorageError
 from bios_sweep.own_settings import Own
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
+from bios_sweep.records.chain import CHAIN, end_file
 from bios_sweep.records.journal import Journal, JournalTail, read_journal, read_state
 from bios_sweep.records.lines import planned_fields, planned_trials
 from bios_sweep.records.replay import replay
 from bios_sweep.records.sweep_state import PLANNED, RUNNING, sweep_facts
 from bios_sweep.study.trials import Measurement, TrialResult
 from bios_sweep.vocabulary import Failure, Status
+from tests.damage import FLIPS, bind, flipped
 from tests.records.plans import make_plan
 
 
@@ -48,6 +50,15 @@ def result(key: str, status: str = Status.COMPLETED, **changes) -> TrialResult:
         tokens=800,
     )
     return dataclasses.replace(whole, **changes)
+
+
+def texts_of(path: Path) -> list[str]:
+    """The entries of a journal as JSON, without what binds them."""
+    entries = [json.loads(line) for line in path.read_text().splitlines()]
+    return [
+        json.dumps({name: entry[name] for name in entry if name != CHAIN}, separators=(",", ":"))
+        for entry in entries
+    ]
 
 
 PLAN = make_plan()
@@ -277,17 +288,17 @@ def test_a_journal_cut_anywhere_is_read_up_to_its_last_whole_line(journal, path,
 @pytest.mark.parametrize(
     "line, problem",
     [
-        (b"nonsense", "no journal entry"),
-        (b'{"seq": 3, "time": "now", "kind": "noted", "text": ""}', "no journal entry"),
+        ("nonsense}", "no journal entry"),
+        ('{"seq": 3, "time": "now", "kind": "noted", "text": ""}', "no journal entry"),
         (
-            b'{"seq": 7, "time": "2026-01-01T00:00:00.000Z", "kind": "noted", "text": ""}',
+            '{"seq": 7, "time": "2026-01-01T00:00:00.000Z", "kind": "noted", "text": ""}',
             "entry 7 where 3 belongs",
         ),
-        (b"[1, 2]", "no journal entry"),
+        ("[1, 2]}", "no journal entry"),
     ],
 )
 def test_damage_elsewhere_is_refused_with_file_and_line(journal, path, line, problem):
-    path.write_bytes(path.read_bytes() + line + b"\n")
+    bind(path, [*texts_of(path), line])
     for read in (read_journal, Journal):
         with pytest.raises(StorageError, match=f"{path}:3: {problem}.*; restore"):
             read(path)
@@ -296,16 +307,15 @@ def test_damage_elsewhere_is_refused_with_file_and_line(journal, path, line, pro
 @pytest.mark.parametrize(
     "old, new",
     [
-        (b'"train_loss"', b'"train_losw"'),
-        (b'"result"', b'"resulu"'),
-        (b'"kind":"ended"', b'"kind":"endec"'),
+        ('"train_loss"', '"train_losw"'),
+        ('"result"', '"resulu"'),
+        ('"kind":"ended"', '"kind":"endec"'),
     ],
 )
 def test_an_entry_without_what_its_kind_holds_is_refused_with_the_file(journal, path, old, new):
     journal.ended(result(KEYS[0]))
-    whole = path.read_bytes()
-    assert old in whole
-    path.write_bytes(whole.replace(old, new))
+    assert old in path.read_text()
+    bind(path, [text.replace(old, new) for text in texts_of(path)])
     for read in (read_state, Journal):
         with pytest.raises(StorageError, match=rf"^{path}: journal entry 3: .*; restore .* or move it away"):
             read(path)
@@ -320,8 +330,7 @@ def test_an_entry_that_makes_no_sense_is_refused_before_it_is_written(journal, p
 
 
 def test_an_entry_of_a_newer_version_is_named(path, journal):
-    line = b'{"seq": 3, "time": "2026-01-01T00:00:00.000Z", "kind": "danced"}\n'
-    path.write_bytes(path.read_bytes() + line)
+    bind(path, [*texts_of(path), '{"seq":3,"time":"2026-01-01T00:00:00.000Z","kind":"danced"}'])
     with pytest.raises(StorageError, match="journal entry 3: unknown kind 'danced'"):
         Journal(path)
 
@@ -356,11 +365,12 @@ def test_a_tail_sees_each_entry_once_and_only_whole(journal, path):
     tail = JournalTail(path)
     assert [entry.kind for entry in tail.read()] == ["opened", "planned"]
     assert tail.read() == ()
-    with path.open("ab") as file:
-        file.write(b'{"seq": 3, "time": "2026-01-01T00:00:00.000Z", ')
-        file.flush()
-        assert tail.read() == ()
-        file.write(b'"kind": "noted", "text": "late"}\n')
+    before = path.read_bytes()
+    journal.noted("late")
+    late = path.read_bytes()
+    path.write_bytes(late[: len(before) + 50])
+    assert tail.read() == ()
+    path.write_bytes(late)
     assert [entry.fields for entry in tail.read()] == [{"text": "late"}]
     assert JournalTail(path.parent / "absent.jsonl").read() == ()
 
@@ -462,3 +472,73 @@ def test_a_journal_of_before_which_says_all_of_it_reads_the_same(journal, path):
     before = path.with_name("before.jsonl")
     before.write_text("".join(json.dumps(line) + "\n" for line in long))
     assert read_state(before) == read_state(path)
+
+
+def closed(path: Path) -> bytes:
+    """A journal of a sweep that was closed; its bytes."""
+    with Journal(path) as journal:
+        journal.planned(PLAN.trials)
+        journal.ended(result(KEYS[0]))
+        journal.closed("done")
+    return path.read_bytes()
+
+
+def test_no_flipped_bit_of_a_closed_journal_is_taken_silently(path):
+    whole = closed(path)
+    for damaged in flipped(whole, seed=11, flips=FLIPS):
+        path.write_bytes(damaged)
+        with pytest.raises(StorageError, match=f"{path}.*restore the file from a copy, or move it away"):
+            read_state(path)
+
+
+def test_a_closed_journal_that_lost_its_end_is_named_also_at_the_end_of_a_line(path):
+    whole = closed(path)
+    for size in (0, 1, len(whole) - 1, *(place + 1 for place in range(len(whole) - 1) if whole[place] == 10)):
+        path.write_bytes(whole[:size])
+        for read in (read_state, Journal):
+            with pytest.raises(StorageError, match=r"is cut off: it has . whole lines, and had 3"):
+                read(path)
+            assert path.stat().st_size == size, "nothing is made worse"
+
+
+def test_a_line_that_is_gone_or_in_another_place_is_damage(path):
+    first, second, third = closed(path).splitlines(keepends=True)
+    for lines in ((first, third), (second, third), (first, third, second), (first, second, second, third)):
+        path.write_bytes(b"".join(lines))
+        with pytest.raises(StorageError, match="does not match its checksum"):
+            read_state(path)
+
+
+def test_a_closed_journal_that_is_gone_is_named_and_begins_anew_when_its_sweep_runs(path):
+    closed(path)
+    path.unlink()
+    with pytest.raises(StorageError, match=f"{path}: is gone; restore"):
+        read_state(path)
+    with Journal(path) as journal:
+        journal.closed("stopped")
+    assert read_state(path).closed == "stopped"
+
+
+def test_a_damaged_mark_of_a_journals_end_is_told_and_changes_nothing(path, caplog):
+    closed(path)
+    before = read_state(path)
+    for damaged in flipped(end_file(path).read_bytes(), seed=5, flips=50):
+        end_file(path).write_bytes(damaged)
+        caplog.clear()
+        assert read_state(path) == before
+        assert f"{end_file(path)}: " in caplog.text
+
+
+def test_the_lines_of_an_earlier_version_are_bound_by_the_first_line_that_follows(path):
+    closed(path)
+    end_file(path).unlink()
+    bind(path, texts_of(path)[:2], bound=False)
+    before = path.read_bytes()
+    with Journal(path) as journal:
+        journal.noted("gone on")
+    after = path.read_bytes()
+    assert after.startswith(before)
+    for damaged in flipped(before, seed=3, flips=50):
+        path.write_bytes(damaged + after[len(before) :])
+        with pytest.raises(StorageError):
+            read_state(path)

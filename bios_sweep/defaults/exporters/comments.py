@@ -10,7 +10,9 @@ from bios_sweep.defaults.measured import plain_number
 from bios_sweep.defaults.recommendation import MAIN_SETTINGS, Recommendation
 from bios_sweep.defaults.rules import Why, constant
 from bios_sweep.defaults.tuned import TunedDefaults
-from bios_sweep.settings import KNOWN, TrainingSettings
+from bios_sweep.settings import KNOWN, TrainingSettings, is_off
+
+SAID_OTHERWISE = ("train_examples", "alpha_rule")  # on a line of their own, and in alpha
 
 
 def is_evidence(name: str, why: Why) -> bool:
@@ -69,12 +71,22 @@ def head_of(
         lines.append(f"{f'{batch.words} = ' if tool.splits_batch else ''}{step}; {settings.max_steps} steps")
     if untold:
         lines.append(f"Not told to the script of the evidence, so not here: {', '.join(untold)}.")
-    if "max_length" in tool.left_out and "max_length" not in (*untold, *ran):
-        reason = tool.left_out["max_length"]
-        lines.append(f"Not in this file: max_length, {settings.max_length} tokens per example ({reason}).")
+    lines += _left_out(tool, settings, (*untold, *ran))
     if settings.own and "settings" not in tool.keys.get("method", ()):
         own = ", ".join(f"{name} {plain_number(value)}" for name, value in settings.own.items())
         lines.append(f"Known to the script of the evidence alone, so not here: {own}.")
     if settings.train_examples is not None:
         lines.append(f"The evidence was made with {settings.train_examples} training examples.")
     return (*lines, f"Keys of {tool.source}", f"Use: {use}")
+
+
+def _left_out(tool: Tool, settings: TrainingSettings, besides: Collection[str]) -> list[str]:
+    """What belongs to the evidence and has no key here, by reason. besides: what is no condition of it."""
+    found: dict[str, list[str]] = {}
+    for name, why in tool.left_out.items():
+        value = getattr(settings, name)
+        unsaid = KNOWN[name].silent and is_off(name, value)
+        if name not in (*besides, *SAID_OTHERWISE) and value is not None and not unsaid:
+            unit = " tokens per example" if name == "max_length" else ""
+            found.setdefault(why, []).append(f"{name} {plain_number(value)}{unit}")
+    return [f"Not in this file: {'; '.join(names)} ({why})." for why, names in found.items()]

@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
-from bios_sweep.defaults.exporters.targets import doubts_of, embeddings_of, targets_of
+from bios_sweep.defaults.exporters.targets import doubts_of_names, embeddings_of, targets_of
 from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective
 from bios_sweep.settings import (
@@ -105,6 +105,7 @@ def quantities(
         "trains": (None if settings.method == LORA else settings.method, "method"),
         "dora": (dora or None, "method"),
         "four_bit": (quantised or None, "method"),
+        "in_four_bit": (quantised, "method"),
         "bits": (4 if quantised else None, "method"),
         "bits_by": ("bnb" if quantised else None, "method"),
         "nf4": ("nf4" if quantised else None, "method"),
@@ -127,11 +128,11 @@ def quantities(
     }
     parts = {"micro_batch": batch.micro_batch, "accumulation": batch.accumulation}
     share = f"{settings.warmup_fraction:g} of {settings.max_steps} steps"
-    doubts = doubts_of(settings)
+    doubts = doubts_of_names(settings)
     return {
         **{name: Quantity(value=getattr(settings, name), setting=name) for name in setting_names()},
         **{
-            name: Quantity(value=value, setting=setting, warning=doubts.get(setting, ""))
+            name: Quantity(value=value, setting=setting, warning=doubts.get(name, doubts.get(setting, "")))
             for name, (value, setting) in follow.items()
         },
         **{name: Quantity(value=part, setting="batch_size", how=batch.words) for name, part in parts.items()},

@@ -18,10 +18,11 @@ OTHERWISE = "as Llama and its kin call these layers; another architecture may ca
 def targets_of(settings: TrainingSettings) -> dict[str, tuple[Any, str]]:
     """Name of the quantity -> its value and the setting it stands for; None where there is nothing to say.
 
-    target_modules: PEFT's word or a list. linear, modules: Axolotl's switch and list. target_names: a text.
+    target_modules: PEFT's word or a list. linear, modules: Axolotl's switch and list. target_names: a text;
+    module_names: one in which every layer is named.
     """
     if settings.method == FULL or settings.targets is None:
-        nothing = ("target_modules", "linear", "modules", "target_names")
+        nothing = ("target_modules", "linear", "modules", "target_names", "module_names")
         return dict.fromkeys(nothing, (None, "targets"))
     every = settings.targets == ALL_LINEAR
     listed = USUAL.get(settings.targets, settings.targets.split(","))
@@ -30,6 +31,10 @@ def targets_of(settings: TrainingSettings) -> dict[str, tuple[Any, str]]:
         "linear": (True if every else None, "targets"),
         "modules": (None if every else listed, "targets"),
         "target_names": ("all" if every else ",".join(listed), "targets"),
+        "module_names": (
+            ",".join([name for layers in USUAL.values() for name in layers] if every else listed),
+            "targets",
+        ),
     }
 
 
@@ -43,7 +48,11 @@ def embeddings_of(settings: TrainingSettings) -> dict[str, tuple[Any, str]]:
     }
 
 
-def doubts_of(settings: TrainingSettings) -> dict[str, str]:
-    """Setting -> what to bear in mind with its names."""
-    named = {"targets": settings.targets in USUAL, "embeddings": settings.embeddings}
-    return {name: OTHERWISE for name, usual in named.items() if usual}
+def doubts_of_names(settings: TrainingSettings) -> dict[str, str]:
+    """Setting, or quantity that names more layers than it -> what to bear in mind with it."""
+    named = settings.targets in USUAL
+    return {
+        "targets": OTHERWISE if named else "",
+        "module_names": OTHERWISE if named or settings.targets == ALL_LINEAR else "",
+        "embeddings": OTHERWISE if settings.embeddings else "",
+    }

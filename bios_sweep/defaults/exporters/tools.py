@@ -96,7 +96,7 @@ OF_PAIRS = dict.fromkeys(("dpo_beta", "dpo_length_normalised"), "of preference t
 BOTH = (Objective.SFT, Objective.DPO)
 THE_DATA = "the project's own data decide it"
 PLAIN_ALPHA = "written into alpha, at this rank, with use_rslora: false"
-NO_INIT = "the tool has no key for it"
+HAS_NO_KEY = "the tool has no key for it"
 AUTO = Fixed(value="auto", evidence=False, warning="computed where the file is used")
 OPTIMIZER = Fixed(value="adamw_torch")
 NO_PACKING = Fixed(value=False, ran=PACKING, warning="the batch counts examples; packed, several are one")
@@ -288,7 +288,7 @@ LLAMA_FACTORY = Tool(
             **TRAINING_ARGUMENTS,
         }
     },
-    left_out={"alpha_rule": PLAIN_ALPHA, "init": NO_INIT, "train_examples": THE_DATA, **OF_PAIRS},
+    left_out={"alpha_rule": PLAIN_ALPHA, "init": HAS_NO_KEY, "train_examples": THE_DATA, **OF_PAIRS},
     whole_alpha=True,
 )
 LLAMA_FACTORY = replace(
@@ -346,6 +346,48 @@ MS_SWIFT = Tool(
     whole_alpha=True,
 )
 
+NO_KEY = "conditions of the evidence that its file has no key for; Studio takes its own"
+UNSLOTH = Tool(
+    name="unsloth",
+    title="Unsloth Studio",
+    source="unsloth_cli/config.py of 2026, github.com/unslothai/unsloth",
+    use="add model and data to it, then unsloth train --config FILE",
+    keys={
+        "training": {
+            "training_type": "tuner",
+            "max_seq_length": "max_length",
+            "load_in_4bit": "in_four_bit",
+            "learning_rate": "learning_rate",
+            "batch_size": "micro_batch",
+            "gradient_accumulation_steps": "accumulation",
+            "warmup_steps": "warmup_steps",
+            "max_steps": "max_steps",
+            "weight_decay": "weight_decay",
+            "packing": NO_PACKING,
+            "train_on_completions": Fixed(value=True),
+        },
+        "lora": {
+            "lora_r": "lora_rank",
+            "lora_alpha": "alpha",
+            "lora_dropout": "lora_dropout",
+            "target_modules": "module_names",
+            "use_rslora": NO_RSLORA,
+            "use_dora": "dora",
+        },
+    },
+    left_out={
+        "alpha_rule": PLAIN_ALPHA,
+        **dict.fromkeys(("init", "embeddings"), HAS_NO_KEY),
+        "train_examples": THE_DATA,
+        "dtype": NO_KEY,
+        **dict.fromkeys(("schedule", "decay_fraction"), NO_KEY),
+        **dict.fromkeys(("adam_beta1", "adam_beta2", "adam_eps"), NO_KEY),
+        **dict.fromkeys(("max_grad_norm", "neftune_alpha"), NO_KEY),
+        **OF_PAIRS,
+    },
+    whole_alpha=True,
+)
+
 OF_THE_METHOD = ("trains", "objective", "settings")  # keys of the group that are no settings of ours
 LEFT_OUT = {"train_examples": THE_DATA}
 WHERE_CHANGED = {"alpha_rule": "rule", "targets": "given_targets", "init": "given_init"}
@@ -372,4 +414,6 @@ HYDRA = Tool(
     "method.command=... baseline=tuned sweeps=NAME",
 )
 
-TOOLS: Mapping[str, Tool] = {tool.name: tool for tool in (PEFT, TRL, AXOLOTL, LLAMA_FACTORY, MS_SWIFT, HYDRA)}
+TOOLS: Mapping[str, Tool] = {
+    tool.name: tool for tool in (PEFT, TRL, AXOLOTL, LLAMA_FACTORY, MS_SWIFT, UNSLOTH, HYDRA)
+}

@@ -15,9 +15,10 @@ from typing import Any
 import ray
 from ray import tune
 
-from bios_sweep.errors import BiosSweepError, ClusterLostError, StorageError
+from bios_sweep.errors import BiosSweepError, ClusterLostError, DeviceError, StorageError
 from bios_sweep.execution.attempts import describe
 from bios_sweep.execution.dispatch import Dispatch, Loss
+from bios_sweep.execution.probing import Probing
 from bios_sweep.execution.ray.losses import loss_of, node_answers
 from bios_sweep.execution.ray.slot import REPORT
 from bios_sweep.execution.transfer.attempt_files import Ended, FileTransfer
@@ -25,7 +26,7 @@ from bios_sweep.secrecy import masked
 from bios_sweep.vocabulary import Failure, Status
 
 _log = logging.getLogger(__name__)
-LISTEN_SECONDS = 0.5  # chosen, not measured: how often the driver asks whom the mailbox has not heard
+LISTENS = 15  # per limit of silence: how often the driver asks whom the mailbox has not heard; chosen
 HOPELESS = 4  # chosen: a worker this many limits silent is killed, so that its place is used again
 PATIENCE = 2  # limits that the storage may fail the driver before an ended attempt counts as lost; chosen
 LAST_WORD_SECONDS = 2.0  # chosen: how long a dead worker's notice is asked for
@@ -34,15 +35,22 @@ LAST_WORD_SECONDS = 2.0  # chosen: how long a dead worker's notice is asked for
 class Bridge(tune.Callback, tune.Stopper):
     """Passes reports on, posts jobs, and remembers what ended the run early. All in the driver's thread.
 
-    slots: how many there are. transfer: None where all attempts of a trial work in one folder, this
-    machine's; a silent worker is then killed before another gets its trial, for both would write there.
-    silence_seconds: how long a worker may give no sign of life.
+    probing: what workers begin with. slots: how many there are. transfer: None where all attempts of a trial
+    work in one folder, this machine's; a silent worker is then killed before another gets its trial, for both
+    would write there. silence_seconds: how long a worker may give no sign of life.
     """
 
     def __init__(
-        self, dispatch: Dispatch, *, slots: int, transfer: FileTransfer | None, silence_seconds: float
+        self,
+        dispatch: Dispatch,
+        probing: Probing,
+        *,
+        slots: int,
+        transfer: FileTransfer | None,
+        silence_seconds: float,
     ) -> None:
         self._dispatch = dispatch
+        self._probing = probing
         self._slots = slots
         self._aside: dict[int, list[str]] = {}
         self._transfer = transfer
@@ -107,6 +115,13 @@ class Bridge(tune.Callback, tune.Stopper):
     def _read(self, slot: int, report: dict[str, Any], leaves: bool) -> None:
         if "broken" in report:
             raise BiosSweepError(report["broken"])
+        if "here" in report:
+            self._nodes[slot] = report["node"]
+            self._probing.here(slot, report["here"], time.monotonic())
+        if "timed" in report:
+            self._probing.answered(slot, report["timed"])
+            if "leaving" in report and not self._probing.over:
+                _log.warning("%s; the probe gets a new process", report["timed"]["broken"])
         if "ready" in report:
             self._away.pop(report["ready"], None)
             self._nodes[slot] = report["node"]
@@ -117,7 +132,9 @@ class Bridge(tune.Callback, tune.Stopper):
             self._take_in(slot, report["key"], report["attempt"], report["item"])
         if "unbuilt" in report:
             _log.warning("%s; the worker gets a new process", report["unbuilt"])
+            self._probing.answered(slot, {"broken": report["unbuilt"], "kind": DeviceError.__name__})
         if "leaving" in report:
+            self._probing.away(slot)
             self._dispatch.away(slot, PREEMPTION)
         if "failed_gpus" in report:
             for gpu in ray.get(self._mailbox.failed.remote(report["failed_gpus"])):
@@ -184,7 +201,9 @@ class Bridge(tune.Callback, tune.Stopper):
             and not node_answers(self._nodes[slot])
         ):
             loss = Loss(failure=Failure.NODE_LOST, cause="its node died")
-        self._dispatch.lost(slot, self._silenced.pop(slot, loss))
+        loss = self._silenced.pop(slot, loss)
+        if not self._probing.lost(slot, loss):
+            self._dispatch.lost(slot, loss)
         self._post()
 
     def _was_noticed(self, worker: str) -> bool:
@@ -199,7 +218,7 @@ class Bridge(tune.Callback, tune.Stopper):
     def _listen(self) -> None:
         """Ask the mailbox whom it has not heard for too long, without waiting for the answer."""
         if self._answer is None:
-            if time.monotonic() - self._asked > LISTEN_SECONDS:
+            if time.monotonic() - self._asked > self._limit / LISTENS:
                 workers = [*self._dispatch.present().values(), *self._away]
                 self._asked = time.monotonic()
                 self._answer = self._mailbox.listen.remote(workers, self._limit)
@@ -233,6 +252,10 @@ class Bridge(tune.Callback, tune.Stopper):
         self._dispatch.away(slot, loss)
 
     def _post(self) -> None:
+        for worker, order in self._probing.orders(time.monotonic()):
+            self._mailbox.put.remote(worker, dict(order))
+        if not self._probing.over:  # what is timed may change which trial is the first
+            return
         for worker, job in self._dispatch.assign():
             places = {} if self._transfer is None else self._transfer.places(job.trial.key, job.attempt)
             self._mailbox.put.remote(worker, {"trial": job.trial.to_dict(), "attempt": job.attempt, **places})

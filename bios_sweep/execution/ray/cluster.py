@@ -10,10 +10,12 @@ import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
+from ray._private import worker
 
 from bios_sweep.errors import ClusterError
 from bios_sweep.execution.placement import Node, refuse_unless_fits
@@ -28,22 +30,41 @@ SHIELDED = (signal.SIGTERM, signal.SIGHUP)
 SIGNALS = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1)
 
 
-def open_cluster(request: Request) -> bool:
-    """Start or join Ray, unless this process is in a session already. Returns whether it was us.
+@dataclass(frozen=True, kw_only=True)
+class Opened:
+    """A session that we began. folder: of its logs and sockets; None of a cluster that was joined."""
+
+    folder: Path | None
+
+
+def open_cluster(request: Request) -> Opened | None:
+    """Start or join Ray, unless this process is in a session already, which is then not ours (None).
 
     Raises:
         ClusterError: nothing answers at the address, or a local cluster cannot hold one trial.
     """
     if ray.is_initialized():
-        return False
+        return None
     with restored_signals():
         if request.address is None:
             cpus = Request(cpus_per_trial=request.cpus_per_trial)  # the rest is known when Ray is up
             refuse_unless_fits(cpus, [{"CPU": request.local_cpus}])
-            _start_local(request)
-        else:
-            _join(request)
-    return True
+            return Opened(folder=_start_local(request))
+        _join(request)
+    return Opened(folder=None)
+
+
+def close_cluster() -> None:
+    """Shut down what was started, or leave what was joined.
+
+    Ray gives each of its five processes a second to end in order, one after the other, and then kills it. Of
+    those that we started none can: they block SIGTERM (`_shielded`). So they are killed at once.
+    """
+    node = worker._global_node  # nothing public knows the processes (Ray 2.60)
+    if node is not None:
+        kill = node.kill_all_processes
+        node.kill_all_processes = lambda **asked: kill(**{**asked, "allow_graceful": False})
+    ray.shutdown()
 
 
 def nodes_alive() -> tuple[Node, ...]:
@@ -82,8 +103,8 @@ def quiet_environment() -> None:
     os.environ["TUNE_DISABLE_SIGINT_HANDLER"] = "1"  # the driver's own handler asks the source to stop
 
 
-def _start_local(request: Request) -> None:
-    """A cluster of our own, behind a token that lives no longer than this process.
+def _start_local(request: Request) -> Path:
+    """A cluster of our own, behind a token that lives no longer than this process; its session's folder.
 
     Ray listens on every interface, so an open cluster would run code for the whole network. With
     RAY_AUTH_MODE unset, ray.init of a local cluster turns token authentication on (Ray 2.60); giving
@@ -93,7 +114,10 @@ def _start_local(request: Request) -> None:
         os.environ.setdefault("RAY_AUTH_TOKEN", secrets.token_hex(32))
     with _shielded(), restored_signals(), _package_importable():  # heard late, but by our handler
         memory = OBJECT_STORE_BYTES
-        ray.init(address="local", num_cpus=request.local_cpus, object_store_memory=memory, **QUIET)
+        begun: Any = ray.init(
+            address="local", num_cpus=request.local_cpus, object_store_memory=memory, **QUIET
+        )
+    return Path(str(begun.address_info["session_dir"]))
 
 
 @contextmanager

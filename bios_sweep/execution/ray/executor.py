@@ -28,8 +28,15 @@ from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.gpus import gpus_here
 from bios_sweep.execution.placement import Node, place_slots, slots_on
 from bios_sweep.execution.preflight import judge
+from bios_sweep.execution.probing import Probing
 from bios_sweep.execution.ray.bridge import Bridge
-from bios_sweep.execution.ray.cluster import nodes_alive, open_cluster, quiet_environment, restored_signals
+from bios_sweep.execution.ray.cluster import (
+    close_cluster,
+    nodes_alive,
+    open_cluster,
+    quiet_environment,
+    restored_signals,
+)
 from bios_sweep.execution.ray.losses import HeadWatch, every_loss_is_a_death, node_answers
 from bios_sweep.execution.ray.mailbox import Mailbox
 from bios_sweep.execution.ray.slot import WorkerSlot
@@ -38,13 +45,12 @@ from bios_sweep.execution.ray.start import (
     gpus_on_nodes,
     left_for_nodes,
     look_on_nodes,
-    time_on_worker,
 )
+from bios_sweep.execution.sessions import DeadSession, note_session
 from bios_sweep.execution.transfer.attempt_files import ATTEMPTS_FOLDER, FileTransfer
-from bios_sweep.ports import EventSink, Options, PreflightLine, TrialSource
+from bios_sweep.ports import EventSink, Options, PreflightLine, Probe, TrialSource
 from bios_sweep.request import Request
 from bios_sweep.secrecy import keep_secret
-from bios_sweep.settings import TrainingSettings
 
 SILENCE_SECONDS = 30.0  # chosen, not measured: a thread that gets no turn for that long is no worker's
 BEATS = 6  # signs of life per limit, so that one lost on the way is no silence; chosen
@@ -54,7 +60,8 @@ RESTART_ALWAYS = -1  # a slot may die often in a long run; each trial's attempts
 class RayTuneExecutor:
     """Runs trials side by side on a local Ray or an existing cluster; survives workers that die.
 
-    storage_dir: absolute folder inside the workspace for Tune's own files, removed after a good run.
+    storage_dir: absolute folder inside the workspace for Tune's own files, removed after a good run with the
+    folder of a Ray session that was ours, which is noted there (`sessions`).
     environment: variables that every worker gets; they may be secrets, so they go from process to process
     and into no file or log. silence_seconds: a worker that gives no sign of life for longer loses its trial
     to another; a storage may fail as long before it costs a try. `idle_seconds`: after `run`, seconds each
@@ -75,6 +82,7 @@ class RayTuneExecutor:
         keep_secret(self._environment)
         self._silence_seconds = silence_seconds
         self._ours = False
+        self._session: DeadSession | None = None
         self.idle_seconds: dict[int, float] = {}
 
     def check(self) -> str:
@@ -124,35 +132,27 @@ class RayTuneExecutor:
         if self._ours:
             self._ours = False
             with restored_signals():
-                ray.shutdown()
-
-    def time(
-        self, settings: Sequence[TrainingSettings], engine: str, engine_options: Options, repeats: int
-    ) -> tuple[list[list[float]], str]:
-        """Time the arms in one worker with a trial's resources, before the slots start.
-
-        The worker ends with the probe, so that the slots find the device empty. Ray is left up for `run`.
-
-        Raises:
-            BiosSweepError: in the words of the engine, or two workers died.
-            ClusterError: see `check`.
-        """
-        self._open()
-        with self._closed_on_error():
-            return time_on_worker(self._request, settings, engine, engine_options, self._environment, repeats)
+                close_cluster()
 
     def run(
-        self, source: TrialSource, record: EventSink, engine: str, engine_options: Options, trials_dir: Path
+        self,
+        source: TrialSource,
+        record: EventSink,
+        engine: str,
+        engine_options: Options,
+        trials_dir: Path,
+        probe: Probe | None = None,
     ) -> None:
         """Run trials until the source is closed or stopping and none runs; then shut down what was started.
 
         Raises:
-            BiosSweepError: an engine cannot be built, workers die before they are ready, or the
+            BiosSweepError: an engine cannot be built or timed, workers die before they are ready, or the
                 source is open but offers nothing.
             ClusterError: see `check`.
         """
-        dispatch = Dispatch(source, record, max_attempts=self._request.max_attempts, clock=time.monotonic)
-        if dispatch.finished():
+        most = self._request.max_attempts
+        dispatch = Dispatch(source, record, max_attempts=most, clock=time.monotonic)
+        if probe is None and dispatch.finished():
             self.close()
             return
         try:
@@ -162,7 +162,11 @@ class RayTuneExecutor:
             storage = self._storage_for(folder)
             transfer = None if storage is None else FileTransfer(storage, folder, run=name)
             bridge = Bridge(
-                dispatch, slots=len(seats), transfer=transfer, silence_seconds=self._silence_seconds
+                dispatch,
+                Probing(probe, workers=len(seats), max_attempts=most),
+                slots=len(seats),
+                transfer=transfer,
+                silence_seconds=self._silence_seconds,
             )
             config = {
                 "engine": engine,
@@ -179,6 +183,8 @@ class RayTuneExecutor:
                 finally:
                     self.close()  # which waits for the head, too
             bridge.raise_failure()
+            if self._session is not None:
+                self._session.remove()
         finally:
             self.idle_seconds = dispatch.idle_seconds()
             self.close()
@@ -186,7 +192,10 @@ class RayTuneExecutor:
     def _open(self) -> tuple[Node, ...]:
         """The node where each slot should start."""
         quiet_environment()
-        self._ours = open_cluster(self._request) or self._ours
+        opened = open_cluster(self._request)
+        self._ours = opened is not None or self._ours
+        if opened is not None and opened.folder is not None:
+            self._session = note_session(self._storage_dir, opened.folder)
         try:
             return place_slots(self._request, nodes_alive())
         except ClusterError:

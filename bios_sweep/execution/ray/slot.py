@@ -3,6 +3,8 @@
 Tune starts an actor per Tune trial and is slow to replace one between short trials (measured: an
 idle worker at every stage boundary and after every kill). So a Tune trial here is a *slot*: it
 lives as long as the run, pays the heavy imports once, and asks for its next job itself.
+
+It builds its engine when it is told to, for the first of a run may have to time the arms before, alone.
 """
 
 from __future__ import annotations
@@ -24,15 +26,18 @@ from ray import tune
 from bios_sweep.errors import BiosSweepError, DeviceError, StorageError
 from bios_sweep.execution.attempts import (
     attempt_trial,
+    engine_class,
     interrupted,
     load_engine,
     set_environment,
+    time_arms,
     worker_name,
 )
 from bios_sweep.execution.transfer.attempt_files import AttemptFiles, Items, remove_leftovers
 from bios_sweep.execution.transfer.node_options import bring_data
 from bios_sweep.ports import TrialEngine
 from bios_sweep.secrecy import masked
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
 
@@ -52,7 +57,7 @@ class WorkerSlot(tune.Trainable):
     """
 
     def setup(self, config: dict[str, Any]) -> None:
-        """Build the engine. A failure is kept and reported, because Tune would restart us for ever."""
+        """Import what the engine needs. Failures are reported later: Tune would restart us for ever."""
         self._config = config
         mailbox: Any = ray.get_actor(config["mailbox"])
         set_environment(ray.get(mailbox.environment.remote()), config["threads"])
@@ -64,7 +69,7 @@ class WorkerSlot(tune.Trainable):
         self._loss: dict[str, Any] | None = None
         self._tell_after = 0.0
         self._broken = self._unbuilt = ""
-        self._greeted = self._gone = self._poisoned = self._aside = False
+        self._here = self._greeted = self._gone = self._poisoned = self._aside = False
         self._gpus = gpus_held()
         self._heartbeat = Heartbeat(self._mailbox, worker_name(), every_seconds=config["beat_seconds"])
         if config["storage"] is not None:  # else driver and workers share this machine, and the driver hears
@@ -74,7 +79,8 @@ class WorkerSlot(tune.Trainable):
         if self._gpus and ray.get(mailbox.set_aside.remote(self._gpus)):
             self._aside = True
             return
-        self._build()
+        with suppress(BiosSweepError):  # told when the engine is built
+            engine_class(config["engine"])
 
     def step(self) -> dict[str, str]:
         """The next report, as `{"report": JSON text}`."""
@@ -95,6 +101,8 @@ class WorkerSlot(tune.Trainable):
         if self._unbuilt:
             self._gone = True
             return {"leaving": True, "failed_gpus": self._gpus, "unbuilt": self._unbuilt}
+        if self._engine is None:
+            return self._begin()
         if self._heartbeat.revoked() or not self._greeted:
             self._greeted = True
             self._close()
@@ -113,6 +121,31 @@ class WorkerSlot(tune.Trainable):
     def _greet(self, report: dict[str, Any]) -> dict[str, Any]:
         self._greeted = True
         return report
+
+    def _begin(self) -> dict[str, Any]:
+        """Say that this worker is here, and do what it is then told: build, or build and time arms."""
+        if self._heartbeat.noticed:
+            self._gone = True
+            return {"leaving": True}
+        if not self._here:
+            self._here = True
+            return {"here": worker_name(), "node": ray.get_runtime_context().get_node_id()}
+        order = self._take()
+        if order is not None:
+            self._build()
+        if order is None or self._engine is None or "time" not in order:
+            return {}
+        return self._time(self._engine, order["time"], order["repeats"])
+
+    def _time(self, engine: TrialEngine, arms: list[dict[str, Any]], repeats: int) -> dict[str, Any]:
+        """What was timed; a process whose GPU failed meanwhile makes way for another."""
+        try:
+            settings = [TrainingSettings.from_dict(values) for values in arms]
+            return {"timed": asdict(time_arms(engine, settings, repeats))}
+        except BiosSweepError as error:
+            self._gone = isinstance(error, DeviceError)
+            told = {"timed": {"broken": masked(str(error)), "kind": type(error).__name__}}
+            return {**told, "leaving": True} if self._gone else told
 
     def _work(self) -> dict[str, Any]:
         """One item of the job, if there is one; what the storage refuses is the job's loss, not its end."""
@@ -138,7 +171,7 @@ class WorkerSlot(tune.Trainable):
         return {**self._job, "lost": loss}
 
     def _open(self, engine: TrialEngine) -> Items | None:
-        job: Any = ray.get(self._mailbox.take.remote(worker_name(), WAIT_SECONDS))
+        job = self._take()
         if job is None:
             return None
         trial = TrialSpec.from_dict(job["trial"])
@@ -149,6 +182,11 @@ class WorkerSlot(tune.Trainable):
         self._files = AttemptFiles(self._config["storage"], trial.key, fetch=job["fetch"], push=job["push"])
         items = attempt_trial(engine, trial, self._files.directory, job["attempt"])
         return self._files.kept(items, always=engine.resumes)
+
+    def _take(self) -> dict[str, Any] | None:
+        """What lies in the letter box, or None after a wait."""
+        posted: Any = ray.get(self._mailbox.take.remote(worker_name(), WAIT_SECONDS))
+        return None if posted is None else dict(posted)
 
     def _advance(self, items: Items) -> dict[str, Any]:
         item = next(items)

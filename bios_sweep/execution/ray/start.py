@@ -1,11 +1,10 @@
-"""Before the slots work: room for a worker, how long a step takes, and what each node has.
+"""Before the slots work: room for a worker, and what each node has.
 
 Where others fill the cluster we wait for room and say so: Ray itself waits without a word.
 """
 
 from __future__ import annotations
 
-import logging
 import sys
 import time
 import uuid
@@ -16,45 +15,23 @@ from typing import Any
 
 import ray
 from ray import tune
-from ray.util.placement_group import placement_group, remove_placement_group
-from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy, PlacementGroupSchedulingStrategy
+from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-from bios_sweep.errors import BiosSweepError, DeviceError, NoClockError
-from bios_sweep.execution.attempts import describe, set_environment, time_arms
+from bios_sweep.errors import BiosSweepError
+from bios_sweep.execution.attempts import set_environment
 from bios_sweep.execution.gpus import unusable
 from bios_sweep.execution.placement import Node, waiting_line
 from bios_sweep.execution.preflight import ALWAYS, inspect
-from bios_sweep.execution.ray.cluster import restored_signals
-from bios_sweep.execution.transfer.node_options import bring_data, send_data
+from bios_sweep.execution.transfer.node_options import send_data
 from bios_sweep.execution.transfer.storage import TrialFiles
 from bios_sweep.request import Request
 from bios_sweep.secrecy import masked
-from bios_sweep.settings import TrainingSettings
 
 CAPACITY_SECONDS = 30.0  # between two lines; chosen, not measured: where there is room a worker starts sooner
 HERE_SECONDS = 5.0  # chosen: the mailbox is on this machine
 ANSWER_SECONDS = 600.0  # chosen: the first hash of a 140 GB model from a network disk takes minutes
 DOWNLOAD_SECONDS = 6 * 3600.0  # where nodes may download the model; chosen: 140 GB at 7 MB/s
-MOST_DEATHS = (
-    2  # of workers that time: counted here, for Ray would try for ever where the memory is too small
-)
-# What the driver tells apart by its type, by the name that crosses the process border.
-KINDS = {kind.__name__: kind for kind in (NoClockError, DeviceError)}
 remote: Any = ray.remote  # half annotated
-_log = logging.getLogger(__name__)
-
-
-@contextmanager
-def capacity_for_one(request: Request) -> Iterator[PlacementGroupSchedulingStrategy]:
-    """Wait for the room that one trial takes, and hold it; for a task that should start there at once."""
-    began = time.monotonic()
-    group = placement_group([request.bundle], strategy="STRICT_PACK")
-    try:
-        while not ray.wait([group.ready()], timeout=CAPACITY_SECONDS)[0]:
-            _tell(request, time.monotonic() - began)
-        yield PlacementGroupSchedulingStrategy(group)
-    finally:
-        remove_placement_group(group)
 
 
 class CapacityWatch(tune.Callback):
@@ -90,72 +67,6 @@ def _tell(request: Request, seconds: float) -> None:
     line = waiting_line(request, free=ray.available_resources(), total=ray.cluster_resources())
     sys.stderr.write(f"bios-sweep: waiting for a worker for {seconds:.0f} s: {line}\n")
     sys.stderr.flush()
-
-
-def time_on_worker(
-    request: Request,
-    settings: Sequence[TrainingSettings],
-    engine: str,
-    engine_options: Mapping[str, Any],
-    environment: Mapping[str, str],
-    repeats: int,
-) -> tuple[list[list[float]], str]:
-    """Seconds per step, shape (repeats, arms), and the hardware's name. Waits for room.
-
-    A worker that dies is asked for once more; one whose GPU fails, as often as a trial is tried.
-
-    Raises:
-        DeviceError: a GPU failed in every one of them.
-        BiosSweepError: in the words of the engine, or two workers died.
-    """
-    task = remote(
-        num_cpus=request.cpus_per_trial,
-        num_gpus=request.gpus_per_trial,
-        resources=dict(request.resources_per_trial or {}) or None,
-        accelerator_type=request.accelerator_type,
-        max_calls=1,
-        max_retries=0,  # counted here
-    )(_timed)
-    arms = [arm.to_dict() for arm in settings]
-    probe = (engine, dict(engine_options), request.storage, arms, repeats, request.cpus_per_trial)
-    deaths = failed = 0
-    while True:
-        try:
-            with restored_signals(), capacity_for_one(request) as place:
-                answer = ray.get(task.options(scheduling_strategy=place).remote(dict(environment), *probe))
-        except ray.exceptions.RayError as error:
-            deaths += 1
-            if deaths == MOST_DEATHS:
-                raise BiosSweepError(
-                    f"the timing probe's worker died twice ({describe(error)}); an arm may need more memory "
-                    "than a worker has"
-                ) from error
-            continue
-        if "broken" not in answer:
-            return answer["seconds"], answer["hardware"]
-        kind = KINDS.get(answer["kind"], BiosSweepError)
-        failed += kind is DeviceError
-        if kind is not DeviceError or failed >= request.max_attempts:
-            raise kind(answer["broken"])
-        _log.warning("%s; the probe gets a new process", answer["broken"])
-
-
-def _timed(
-    environment: dict[str, str],
-    engine: str,
-    options: dict[str, Any],
-    storage: str | None,
-    arms: list[dict[str, Any]],
-    repeats: int,
-    threads: int,
-) -> dict[str, Any]:
-    """On a worker: plain values both ways, errors as text. options: the driver's."""
-    set_environment(environment, threads)
-    try:
-        seconds, hardware = time_arms(engine, bring_data(options, storage), arms, repeats)
-    except BiosSweepError as error:
-        return {"broken": masked(str(error)), "kind": type(error).__name__}
-    return {"seconds": seconds, "hardware": hardware}
 
 
 def look_on_nodes(

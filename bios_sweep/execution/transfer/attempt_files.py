@@ -25,6 +25,7 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError
+from bios_sweep.execution.sessions import lives
 from bios_sweep.execution.transfer.storage import TrialFiles, files_below
 from bios_sweep.sealed import DamagedError, opened_json, sealed_json
 from bios_sweep.study.trials import Measurement, TrialResult
@@ -217,19 +218,9 @@ def remove_leftovers() -> None:
     mine = re.compile(rf"{re.escape(_leftovers_here())}(\d+)-[^-]+")
     for folder in Path(tempfile.gettempdir()).glob(f"{LEFTOVER}*"):
         found = mine.fullmatch(folder.name)
-        if found and not _lives(int(found[1])):
+        if found and not lives(int(found[1])):
             shutil.rmtree(folder, ignore_errors=True)  # another user's stays
 
 
 def _leftovers_here() -> str:
     return f"{LEFTOVER}{socket.gethostname()}-"
-
-
-def _lives(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except OSError:
-        return True  # another user's
-    return True

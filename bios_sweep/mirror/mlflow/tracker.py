@@ -52,6 +52,10 @@ class MlflowTracker:
         if not ours and not is_web(self.uri) and look(sqlite_file(self.uri)).kind == BEHIND:
             ready_store(self.uri)
 
+    def load(self) -> None:
+        """MLflow: it takes seconds."""
+        import bios_sweep.mirror.mlflow.mirror  # noqa: F401
+
     def has(self, sweep_id: str, last_entry: int) -> bool:
         """Whether MLflow has everything up to `last_entry` of the sweep's journal."""
         done = read_cursor(self.workspace, sweep_id, self.uri).get("seq")

@@ -1,4 +1,4 @@
-"""What `status` and `suggest` answer, as values."""
+"""What `status`, `logs`, `suggest`, `verify` and `clean` answer, as values."""
 
 from __future__ import annotations
 
@@ -98,3 +98,59 @@ class SuggestionSummary:
     open: tuple[str, ...]
     warnings: tuple[str, ...]
     study: NextStudy | None = field(default=None, metadata=FLAT)
+
+
+@dataclass(frozen=True, kw_only=True)
+class FilesOfKind:
+    """How many files of a kind are there. unvouched: without a checksum, so that nothing could tell."""
+
+    kind: str
+    files: int
+    bytes: int
+    unvouched: int
+    damaged: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class DamagedFile:
+    """A file that is not as it was written. wrong: what is. way_out: what to do."""
+
+    kind: str
+    path: str
+    wrong: str
+    way_out: str
+
+
+@dataclass(frozen=True, kw_only=True)
+class Verification:
+    """What `verify` looked at, by kind, and what is damaged; in JSON what `verify --json` prints."""
+
+    what: str
+    sweeps: tuple[str, ...]
+    kinds: tuple[FilesOfKind, ...]
+    damaged: tuple[DamagedFile, ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpareFile:
+    """A file or folder that serves nothing any more. bytes: of it, or below it."""
+
+    kind: str
+    path: str
+    bytes: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class Cleaning:
+    """What `clean` found, by kind and one by one; in JSON what `clean --json` prints.
+
+    removed: whether it was taken away, or only shown. bytes: of all of it. kinds: kind -> bytes. left: what
+    could not be taken away.
+    """
+
+    workspace: str
+    removed: bool
+    bytes: int
+    kinds: Mapping[str, int]
+    files: tuple[SpareFile, ...]
+    left: tuple[str, ...] = ()

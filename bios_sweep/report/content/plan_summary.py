@@ -207,7 +207,8 @@ def _most_more(plan: Plan, state: State) -> int:
     """Trials that may follow those known to be needed: a search's proposals, candidates' fresh seeds."""
     study = plan.study
     if state.stage == Stage.SCREENING:
-        return most_search_trials(study) + most_confirmation_trials(study)
+        known = sum(trial.stage == Stage.CONFIRMATION for trial in state.needed)  # of candidates found early
+        return most_search_trials(study) + max(0, most_confirmation_trials(study) - known)
     if state.stage == Stage.REFINEMENT and state.search is not None:
         return state.search.wanted + most_confirmation_trials(study)
     return 0

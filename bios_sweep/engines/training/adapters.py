@@ -85,7 +85,8 @@ def _beside(base: BaseModel, adapted: PeftModel, settings: TrainingSettings) -> 
     if not settings.embeddings:
         return []
     weights = embeddings_of(base)
-    embeddings, config = base.model.get_input_embeddings(), adapted.peft_config[ADAPTER]
+    embeddings: Any = base.model.get_input_embeddings()
+    config: Any = adapted.peft_config[ADAPTER]
     tied = base.head.weight is embeddings.weight
     parts = [embeddings] if tied else [embeddings, base.head]
     names = [name for name, module in base.model.named_modules() if any(module is part for part in parts)]
@@ -156,7 +157,8 @@ def save_adapter(adapted: Any, folder: Path) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
         if isinstance(adapted, PeftModel):
             # "auto" would ask the hub whether the base model's vocabulary had grown.
-            whole = bool(adapted.peft_config[ADAPTER].modules_to_save)
+            config: Any = adapted.peft_config[ADAPTER]
+            whole = bool(config.modules_to_save)
             adapted.save_pretrained(str(fresh), safe_serialization=True, save_embedding_layers=whole)
         else:
             save_model(adapted, fresh)

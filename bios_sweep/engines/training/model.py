@@ -208,7 +208,8 @@ def _never_repack(model: nn.Module) -> None:
     gradient, with coarser scales and for good: no gradient goes through such a layer, and one whose width
     does not divide by 64 is an error.
     """
-    for layer in model.modules():
+    for module in model.modules():
+        layer: Any = module
         if hasattr(layer, "support_avx512bf16_for_cpu"):
             layer.support_avx512bf16_for_cpu = False
 

@@ -14,6 +14,8 @@ from bios_sweep.jsonable import to_json
 
 if TYPE_CHECKING:
     from bios_sweep.driver.invocation import Invocation
+    from bios_sweep.report.content.recorded import Recorded
+    from bios_sweep.report.content.summary import Summary
 
 
 def invocation_of(args: Namespace) -> Invocation:
@@ -43,3 +45,16 @@ def print_answer(args: Namespace, answer: Any, show: Callable[[Any, Console], No
         print(json.dumps(to_json(answer), indent=1))
     else:
         show(answer, Console())
+
+
+def print_result(args: Namespace, summary: Summary, console: Console, places: Recorded) -> None:
+    """A sweep for people: its first screen, or with `--full` all that its report says; and where it is."""
+    from bios_sweep.report.content.first import first_screen
+    from bios_sweep.report.text.first import print_first, print_places
+    from bios_sweep.report.text.terminal import print_verdicts
+
+    if args.full:
+        print_verdicts(summary, console, places.trials)
+        print_places(console, places)
+    else:
+        print_first(first_screen(summary), console, places)

@@ -38,6 +38,7 @@ from bios_sweep.report.content.answers import (
     TrialLogs,
     Verification,
 )
+from bios_sweep.report.content.beginning import Beginning
 from bios_sweep.report.content.plan_summary import PlanSummary
 from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import MetricRow, Summary
@@ -162,6 +163,7 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
     "doctor": ("What `doctor --json` prints.", Diagnosis),
     "keys": ("What `keys WORD --json` prints.", Listing),
     "explain": ("What `explain TERM --json` prints.", Glossary),
+    "init": ("What `init --json` prints.", Beginning),
     "plan": ("What `plan --json` prints.", PlanSummary),
     "run": (
         "What `run --json` prints: the report with what became of it, or the preflight that ended the run.",

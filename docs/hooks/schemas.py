@@ -24,9 +24,11 @@ from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
 from bios_sweep.doctor.line import Diagnosis
+from bios_sweep.driver.by_hand import ArmAnswer
 from bios_sweep.ports import PreflightLine
 from bios_sweep.procedure.looks import Look
 from bios_sweep.reasons import Reason
+from bios_sweep.records.workspace import Owner
 from bios_sweep.reference.listed import Listing
 from bios_sweep.reference.terms import Glossary
 from bios_sweep.rehearsal.summary import RehearsalSummary
@@ -104,6 +106,8 @@ ENTRIES = {
     "started": {"key": str, "worker": str},
     "measured": {"key": str, "measurement": Measurement},
     "retried": {"key": str, "cause": str, "failure": str},
+    "left": {"key": str},
+    "by_hand": {"arm": str, "stopped": bool, "why": NotRequired[str]},
     "ended": {"key": str, "result": TrialResult},
     "kept": {"key": str, "folder": str},
     "noted": {"text": str},
@@ -170,6 +174,10 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
         [{**keys_of(Summary), **RAN}, {"preflight": list[PreflightLine]}],
     ),
     "status": ("What `status --json` prints.", SweepStatus),
+    "by_hand": (
+        "What `stop --json`, `pause --json` and `resume --json` print.",
+        [ArmAnswer, {"stopping": Owner, "now": bool}, {"pausing": Owner}, {"resuming": Owner}],
+    ),
     "logs": ("What `logs --json` and `logs TRIAL --json` print.", [SweepLogs, TrialLogs]),
     "clean": ("What `clean --json` prints.", Cleaning),
     "verify": ("What `verify --json` prints.", Verification),

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from rich.console import Console
 
-from bios_sweep.cli.answer import invocation_of, print_result
+from bios_sweep.cli.answer import add_step_summary, invocation_of, print_result
 from bios_sweep.cli.behind import detached, go_behind, new_log, telling
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.invocation import workspace_of
@@ -33,11 +33,12 @@ def run(args: Namespace) -> int:
     listener = JsonListener(console) if args.json else ConsoleListener(console)
     telling(listener)
     outcome = run_sweep(prepare(following(asked) if args.next else asked), listener)
+    places = recorded(outcome.summary, outcome.sweep.folder, _link(outcome))
     if args.json:
         _print_json(outcome)
     else:
-        places = recorded(outcome.summary, outcome.sweep.folder, _link(outcome))
         print_result(args, outcome.summary, console, places)
+    add_step_summary(outcome.summary, places)
     return _exit_code(outcome)
 
 

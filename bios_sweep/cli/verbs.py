@@ -183,6 +183,7 @@ VERBS = {
                 "--json",
                 "--full",
                 "--sweep",
+                "--markdown",
                 "--all",
                 "--from-csv",
                 "--from-mlflow",

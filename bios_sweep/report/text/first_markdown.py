@@ -40,7 +40,9 @@ def _rows(screen: FirstScreen) -> str:
     lines = ["| setting | answer | use | what that gains, or gives away |", "|---|---|---|---|"]
     for row in screen.rows:
         means = "<br>".join(map(escape, (row.means, *row.goals)))
-        lines.append(f"| {escape(row.setting)} | **{row.answer}** ({row.word}) | {escape(row.use)} | {means} |")
+        lines.append(
+            f"| {escape(row.setting)} | **{row.answer}** ({row.word}) | {escape(row.use)} | {means} |"
+        )
     return "\n".join(lines)
 
 

@@ -19,6 +19,7 @@ from bios_sweep.report.content.wording import (
     number,
     pasted,
     plural,
+    size,
     times,
     told,
 )
@@ -117,17 +118,27 @@ def tuned_line(summary: Summary, file: Path) -> str:
 def cost_line(verdict: Verdict) -> str:
     """What the level in question costs, where it was timed; an empty string where it was not."""
     if verdict.cost_ratio is None:
-        return ""
+        return memory_line(verdict)
     bounds = interval(verdict.cost_lower, verdict.cost_upper, times)
     text = f"time of {_in_question(verdict)}: {times(verdict.cost_ratio)} the default's {bounds}".rstrip()
     if verdict.hardware:
         text += f" on {clean(verdict.hardware)}"
+    text = "; ".join(filter(None, (text, memory_line(verdict))))
     iso = verdict.iso_cost_percent
     return (
         text
         if iso is None
         else f"{text}; gain over the default trained for the same time {told(iso, verdict.scale)}"
     )
+
+
+def memory_line(verdict: Verdict) -> str:
+    """What a trial of the level in question takes of its device, beside one of the default, where known."""
+    memory = verdict.memory
+    if memory is None:
+        return ""
+    how = "measured" if memory.measured else "reckoned"
+    return f"memory of a trial, {how}: {size(memory.bytes)}, the default's {size(memory.default_bytes)}"
 
 
 def _in_question(verdict: Verdict) -> str:

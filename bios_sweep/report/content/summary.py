@@ -91,14 +91,9 @@ class Summary:
     written, where somebody looked. broken: why the run ended early, where it did.
     held: what a script's arms were seen to spend, by question; None for our own engines. beside: what the
     variations do to the metrics that do not decide; None where one metric is judged. movements: of a crossed
-<<<<<<< HEAD
     study, whether the best level moves; None where that was not asked. takes: time and memory of what learns,
-    None where that is no factor. anew: by question, which
-    later study answered it anew; None where none did.
-=======
-    study, whether the best level moves; None where that was not asked. anew: by question, which
-    later study answered it anew; None where none did. spent: on its trials so far.
->>>>>>> main
+    None where that is no factor. anew: by question, which later study answered it anew; None where none did.
+    spent: on its trials so far.
     """
 
     headline: str = ""

@@ -141,6 +141,11 @@ def _retried(trial: TrialState, entry: Entry) -> TrialState:
     return replace(trial, attempts=trial.attempts + 1, lost=True)
 
 
+def _left(trial: TrialState, entry: Entry) -> TrialState:
+    """It waits at its checkpoint, for its arm was stopped by hand."""
+    return replace(trial, status=PLANNED, lost=False)
+
+
 def _ended(trial: TrialState, entry: Entry) -> TrialState:
     return replace(_settled(trial, entry), ended=entry.milliseconds)
 
@@ -190,6 +195,7 @@ _OF_TRIALS: Mapping[str, OfTrial] = MappingProxyType(
         "started": _started,
         "measured": _measured,
         "retried": _retried,
+        "left": _left,
         "ended": _ended,
         "reused": _reused,
         "kept": _kept,
@@ -201,6 +207,9 @@ _OF_SWEEPS: Mapping[str, OfSweep] = MappingProxyType(
         "planned": _planned,
         "verdict": _judged,
         "noted": lambda state, entry: {"notes": (*state.notes, entry.fields["text"])},
+        "by_hand": lambda state, entry: {
+            "by_hand": {**state.by_hand, entry.fields["arm"]: bool(entry.fields["stopped"])}
+        },
         "timed": lambda state, entry: {"timing": entry.fields["timing"]},
         "decided": lambda state, entry: {
             "decided": {"dtype": entry.fields["dtype"], "devices": entry.fields["devices"]}

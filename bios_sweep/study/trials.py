@@ -32,6 +32,8 @@ EVIDENCE = (EVALUATION_FILE, SCORE_FILE, PREFERENCE_FILE, ADAPTER_FOLDER)
 GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # of a result, nats per token of general text
 ANSWER_SECONDS = "seconds_per_answer"  # in a trial's provenance: what answering and scoring an item took
 EVALUATION_SECONDS = "seconds_per_evaluation"  # in a trial's provenance
+# in a trial's provenance: bytes on the fullest of its devices, by the model of bytes, and as GPUs measured
+MEMORY_RECKONED, MEMORY_PEAK = "memory_reckoned_bytes", "memory_peak_bytes"
 SHARED_STEPS = "shared_steps"  # in a trial's provenance: steps of its stable part that a longer arm trained
 READ = "read"  # in a script's provenance: where its metric was read, in words
 TOLD = "told"  # in a script's provenance: what of `SPENT` it said it had spent, up to the value that counts

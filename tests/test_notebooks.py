@@ -32,10 +32,17 @@ def test_every_notebook_is_in_the_gallery():
     assert {path.stem for path in FOLDER.glob("*.py")} == set(GALLERY)
 
 
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("finished")
+    words = ["sweeps=demo", "model=planted", "cluster=inline", "tracking=none", f"workspace={folder}"]
+    assert main(["run", *words]) == 0
+    return folder
+
+
 @pytest.mark.parametrize("name", READ_A_SWEEP)
-def test_a_notebook_reads_a_finished_sweep(name, tmp_path, monkeypatch):
-    assert main(["run", "sweeps=demo", "model=planted", "cluster=inline", f"workspace={tmp_path}"]) == 0
-    monkeypatch.setitem(os.environ, "BIOS_WORKSPACE", str(tmp_path))
+def test_a_notebook_reads_a_finished_sweep(name, workspace, tmp_path, monkeypatch):
+    monkeypatch.setitem(os.environ, "BIOS_WORKSPACE", str(workspace))
     assert "learning_rate:" in shown(executed(name, tmp_path))
 
 

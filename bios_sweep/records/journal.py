@@ -24,7 +24,7 @@ from typing import Any
 
 from bios_sweep.atomic import sync
 from bios_sweep.errors import StorageError
-from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
+from bios_sweep.ports import ENDED, LEFT, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.chain import CHAIN, Link, Reached, end_file, leave_end, read_end
 from bios_sweep.records.lines import ended_fields, measured_fields, planned_fields
 from bios_sweep.records.replay import Entry, advance, replay
@@ -35,7 +35,7 @@ from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec, plain
 
 HEAD = ("seq", "time", "kind", CHAIN)
 REPEATED = ("started", "measured")  # a trial that goes on from its checkpoint says these again
-COMPACT = (",", ":")
+LINE = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 FLUSH_SECONDS = 0.5  # chosen: what a power cut may cost; real trials measure less often than that
 WAY_OUT = (
     "restore the file from a copy, or move it away and run the sweep again, which takes finished trials from "
@@ -121,6 +121,15 @@ class Journal:
         """An attempt was lost (worker or node died); the trial goes on elsewhere."""
         self._append("retried", key=key, cause=masked(cause), failure=failure)
 
+    def left(self, key: str) -> None:
+        """A trial stays at its checkpoint: nobody wants it any more, for its arm was stopped by hand."""
+        self._append("left", key=key)
+
+    def by_hand(self, arm: str, *, stopped: bool, why: str = "") -> None:
+        """Somebody stopped an arm, or took it up again. why: where this was not asked of this very sweep."""
+        if self.state.by_hand.get(arm, False) != stopped:
+            self._append("by_hand", arm=arm, stopped=stopped, **({"why": why} if why else {}))
+
     def ended(self, result: TrialResult) -> None:
         """A trial is over. Written last, after its result.json, so that it is never said too early."""
         result = replace(result, cause=masked(result.cause))
@@ -135,6 +144,8 @@ class Journal:
             self.measured(event.key, event.measurement)
         elif event.kind == RETRIED:
             self.retried(event.key, event.cause, event.failure)
+        elif event.kind == LEFT:
+            self.left(event.key)
         elif event.kind == ENDED and event.result is not None:
             self.ended(event.result)
         else:
@@ -229,7 +240,7 @@ class Journal:
     def _append_at(self, when: datetime, kind: str, fields: Mapping[str, Any]) -> None:
         now = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         values = plain({"seq": self.state.seq + 1, "time": now, "kind": kind, **fields})
-        line, link = self._link.add(json.dumps(values, allow_nan=False, separators=COMPACT))
+        line, link = self._link.add(LINE.encode(values))
         entry = _entry(values)
         state = advance(self.state, entry)  # refuses nonsense before it is written
         try:

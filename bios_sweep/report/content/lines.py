@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from bios_sweep.claims import CLAIMS, claim_named
 from bios_sweep.decision.claims.evidence import OF_SEEDS
@@ -17,8 +16,8 @@ from bios_sweep.report.content.wording import (
     ended_as,
     interval,
     number,
-    pasted,
     plural,
+    size,
     times,
     told,
 )
@@ -94,40 +93,30 @@ def first_line(summary: Summary) -> str:
     return "; ".join(parts)
 
 
-def tuned_line(summary: Summary, file: Path) -> str:
-    """Where a sweep's tuned defaults lie, or why there are none; nothing where none are due yet."""
-    if not summary.final:
-        again = "they are written again once those have ended"
-        return f"tuned defaults: {file}, as of before trials ran again; {again}" if file.is_file() else ""
-    if summary.no_file:
-        return f"tuned defaults: none, {summary.no_file}"
-    if not file.is_file():
-        return f"tuned defaults: none, {file} is gone; the same command writes it again"
-    if summary.served or any(summary.profiles.values()):
-        return f"tuned defaults: {pasted(str(file))}"
-    settled = any(verdict.withheld is not None for verdict in summary.verdicts)
-    why = (
-        "no value: what was settled is served to nobody"
-        if settled
-        else "no value yet: every question is open"
-    )
-    return f"tuned defaults: {file} ({why})"
-
-
 def cost_line(verdict: Verdict) -> str:
     """What the level in question costs, where it was timed; an empty string where it was not."""
     if verdict.cost_ratio is None:
-        return ""
+        return memory_line(verdict)
     bounds = interval(verdict.cost_lower, verdict.cost_upper, times)
     text = f"time of {_in_question(verdict)}: {times(verdict.cost_ratio)} the default's {bounds}".rstrip()
     if verdict.hardware:
         text += f" on {clean(verdict.hardware)}"
+    text = "; ".join(filter(None, (text, memory_line(verdict))))
     iso = verdict.iso_cost_percent
     return (
         text
         if iso is None
         else f"{text}; gain over the default trained for the same time {told(iso, verdict.scale)}"
     )
+
+
+def memory_line(verdict: Verdict) -> str:
+    """What a trial of the level in question takes of its device, beside one of the default, where known."""
+    memory = verdict.memory
+    if memory is None:
+        return ""
+    how = "measured" if memory.measured else "reckoned"
+    return f"memory of a trial, {how}: {size(memory.bytes)}, the default's {size(memory.default_bytes)}"
 
 
 def _in_question(verdict: Verdict) -> str:

@@ -26,11 +26,13 @@ from bios_sweep.procedure.state import Results, Search, State
 from bios_sweep.procedure.untested import UNTESTED, untested_reasons
 from bios_sweep.reasons import Reason, is_any
 from bios_sweep.report.content.advice import advice
+from bios_sweep.report.content.by_hand import resume_command
 from bios_sweep.report.content.expense import Tariff, hours_of
 from bios_sweep.report.content.held import held_equal
 from bios_sweep.report.content.lines import titled
 from bios_sweep.report.content.scope import scope_of
 from bios_sweep.report.content.summary import NotServed
+from bios_sweep.report.content.takes import with_memory
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import BASELINE, Arm
 from bios_sweep.study.factors import Factor
@@ -59,7 +61,12 @@ def verdicts_of(plan: Plan, state: State, results: Results, ways: Ways) -> tuple
         if question in state.findings
     ]
     verdicts = [
-        _advised(plan, _verdict(cell, question, state), _next(cell, question, state, results, ways), ways)
+        _advised(
+            plan,
+            with_memory(_verdict(cell, question, state), cell, state, results),
+            _next(cell, question, state, results, ways),
+            ways,
+        )
         for cell, question in asked
     ]
     if WINNER in state.findings and state.search is not None and state.search.winner is not None:
@@ -193,6 +200,8 @@ def _command(plan: Plan, planned: Planned, state: State, ways: Ways) -> str:
         return _typed(ways.command, "decision.scope=evaluation")
     if step.kind == Step.AGAIN:
         return ways.command
+    if step.kind == Step.TAKEN_UP:
+        return resume_command(ways.command, step.levels[0])
     if step.kind in (Step.WORSE, Step.NEARER) and factor is not None:
         return _typed(ways.command, _levels_word(factor))
     if step.kind == Step.MARGIN and step.seeds is not None:

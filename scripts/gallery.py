@@ -12,7 +12,7 @@ import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import jupytext
+import jupytext  # type: ignore[import-untyped]
 import nbformat
 from nbclient import NotebookClient
 
@@ -31,7 +31,7 @@ PATIENCE_SECONDS = 900
 
 def executed(name: str, folder: Path) -> nbformat.NotebookNode:
     """A notebook with its outputs, run in `folder`."""
-    book = jupytext.read(FOLDER / f"{name}.py")
+    book: nbformat.NotebookNode = jupytext.read(FOLDER / f"{name}.py")
     place = {"metadata": {"path": str(folder)}}
     NotebookClient(book, timeout=PATIENCE_SECONDS, kernel_name="python3", resources=place).execute()
     return book
@@ -55,7 +55,7 @@ def main(names: Sequence[str]) -> None:
     with tempfile.TemporaryDirectory() as place:
         for name in names or GALLERY:
             book = lasting(executed(name, Path(place)), Path(place))
-            nbformat.write(book, FOLDER / f"{name}.ipynb")
+            nbformat.write(book, FOLDER / f"{name}.ipynb")  # type: ignore[no-untyped-call]
             print(f"{name}: {len(book.cells)} cells")
 
 

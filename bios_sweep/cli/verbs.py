@@ -191,7 +191,7 @@ VERBS = {
         ),
     ),
     "suggest": Verb(
-        does="bios_sweep.cli.sweeps:suggest",
+        does="bios_sweep.cli.suggest:run",
         help="write the sweep file of the smallest next study that would settle what is open",
         examples=("bios-sweep suggest", "bios-sweep suggest --sweep demo --json"),
         flags=("--config-dir", "--json", "--sweep"),

@@ -29,8 +29,8 @@ from bios_sweep.config.groups import (
     chosen_by,
     depends_on_choice,
     group_names,
+    member_keys,
     member_names,
-    member_values,
     members_of_paths,
     with_hub_models,
 )
@@ -309,7 +309,7 @@ def _with_later_keys(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_unknown_group_keys(group: str, value: Any) -> None:
-    listed = [member_values(group, member).get(group, {}) for member in member_names(group)]
+    listed = [member_keys(group, member) for member in member_names(group)]
     settings = baseline_values().get(group, {})
     known = sorted({*settings, *(name for names in listed for name in names)})
     if not isinstance(value, Mapping):
@@ -318,7 +318,7 @@ def _refuse_unknown_group_keys(group: str, value: Any) -> None:
         if name not in known:
             near = did_you_mean(f"{group}.{name}", [f"{group}.{option}" for option in known])
             raise ConfigError(f"unknown key '{group}.{name}'{near}; {group} has {', '.join(known)}")
-    for name in sorted({*settings, *set(listed[0]).intersection(*listed[1:])}):
+    for name in sorted({*settings, *listed[0].intersection(*listed[1:])}):
         if name not in value:
             raise ConfigError(f"{group}.{name}: is missing; {group} needs it, null where it has no value")
 

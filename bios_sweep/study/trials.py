@@ -53,9 +53,12 @@ def evaluation_file(metric: str, score: Score | None) -> str | None:
 KEY_LENGTH = 16  # hex digits: 64 bits, so a million trials collide with probability 3e-8
 
 
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
 def canonical_json(value: Any) -> str:
     """One text per value: sorted keys, no spaces, no NaN, so that equal values hash equally."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return CANONICAL.encode(value)
 
 
 def short_hash(value: Any, length: int = KEY_LENGTH) -> str:

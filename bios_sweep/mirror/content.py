@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
@@ -326,22 +326,81 @@ def _aggregates(verdict: Verdict, metric: str) -> dict[str, float]:
     return means | effects
 
 
-def shared_view(sweep_id: str, created: int, metric: str = CURVES[0]) -> tuple[str, str]:
-    """(id, content) of a saved view of the runs table: the sweep's trials, by arm, all of them shown.
+def shared_view(
+    sweep_id: str, created: int, metric: str = CURVES[0], settings: Sequence[str] = ()
+) -> tuple[str, str]:
+    """(id, content) of a saved view of a sweep's trials: by arm, all of them shown, with their curves.
 
-    The form is the one MLflow 3.17 writes itself when a view is saved in its page.
+    The form is the one MLflow 3.17 writes itself when a view is saved in its page. The sweep's own run is
+    left out, whose metrics would be charts of one dot. settings: what varies; each is a column.
     """
-    shown = f"metrics.`{plain_name(metric)}`"
-    columns = ("tags.`arm`", "tags.`seed`", "tags.`status`", shown, "metrics.`wall_seconds`")
+    shown, judged = f"metrics.`{plain_name(metric)}`", plain_name(metric)
+    own = tuple(f"params.`{name}`" for name in settings)
+    columns = (
+        *("tags.`arm`", "tags.`seed`", "tags.`stage`", "tags.`status`"),
+        *own,
+        shown,
+        "metrics.`wall_seconds`",
+    )
     state = {
-        "searchFilter": f"tags.`{sweep_tag(sweep_id)}` != ''",
+        "searchFilter": f"tags.`{sweep_tag(sweep_id)}` != '' and tags.`kind` = 'trial'",
         "orderByKey": "attributes.start_time",
         "orderByAsc": True,
         "selectedColumns": list(columns),
         "runsHiddenMode": "SHOW_ALL",
-        "groupBy": {"aggregateFunction": "average", "groupByKeys": [{"mode": "tag", "groupByData": "arm"}]},
+        "groupBy": {
+            "aggregateFunction": "average",
+            "groupByKeys": [{"mode": "tag", "groupByData": name} for name in ("arm", "stage")],
+        },
+        "compareRunSections": [_section(judged)],
+        "compareRunCharts": [_curves(judged), _last_values(judged)],
+        "hideEmptyCharts": True,
     }
     return sweep_id, json.dumps({"name": sweep_id, "createdAt": created, "state": json.dumps(state)})
+
+
+def varied(state: SweepState) -> tuple[str, ...]:
+    """The settings that are factors of a sweep, in the order of its arms."""
+    factors = (arm.get("factor") for arm in state.facts["arms"].values())
+    return tuple(dict.fromkeys(name for name in factors if name and name in state.facts["baseline"]))
+
+
+def _section(metric: str) -> dict[str, Any]:
+    """The charts' one section: keys of their own, such as times, would each be a chart of one dot."""
+    return {"uuid": metric, "name": metric, "display": True, "isReordered": True, "deleted": False}
+
+
+def _curves(metric: str) -> dict[str, Any]:
+    """The judged metric over optimizer steps, a line per arm and stage."""
+    return {
+        **_card("LINE", metric),
+        "selectedMetricKeys": [metric],
+        "selectedYAxisMetricKey": "metric",
+        "xAxisKey": "step",
+        "selectedXAxisMetricKey": "",
+        "xAxisScaleType": "linear",
+        "scaleType": "linear",
+        "lineSmoothness": 0,
+        "useGlobalXaxisKey": False,
+        "useGlobalLineSmoothing": False,
+    }
+
+
+def _last_values(metric: str) -> dict[str, Any]:
+    """Its last value, a bar per arm and stage."""
+    return _card("BAR", metric)
+
+
+def _card(kind: str, metric: str) -> dict[str, Any]:
+    return {
+        "type": kind,
+        "uuid": f"{metric} {kind}",
+        "metricSectionId": metric,
+        "metricKey": metric,
+        "runsCountToCompare": 20,
+        "isGenerated": False,
+        "deleted": False,
+    }
 
 
 def _inputs(state: SweepState) -> tuple[DataInput, ...]:

@@ -690,7 +690,7 @@ def test_links_lead_to_training_runs_without_secrets():
         "http://127.0.0.1:5000/#/experiments/7/runs?workflowType=machine_learning"
     )
     assert ui_link("http://me:secret@h", "7", view="demo").endswith(
-        "h/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=demo"
+        "h/#/experiments/7/runs?workflowType=machine_learning&viewStateShareKey=demo&compareRunsMode=CHART"
     )
     assert "secret" not in ui_link("http://me:secret@h", "7")
     assert ui_link("http://h", "7", ["a", "b"]) == (

@@ -21,6 +21,7 @@ from bios_sweep.mirror.content import (
     parent_content,
     shared_view,
     sweep_tag,
+    varied,
 )
 from bios_sweep.mirror.cursor import await_all, awaited, drop_cursors, read_cursor, write_cursor
 from bios_sweep.mirror.mlflow.schema import is_current, ready_store, sqlite_file
@@ -149,7 +150,7 @@ class SweepFollower:
             store.upload(parent, files, tag="report", digest=short_hash(dict(state.report)))
         store.push(parent, parent_content(state, alive=alive))
         store.note_experiment(experiment_note(state), state.verdicts[-1].time if state.verdicts else 0)
-        store.save_view(*shared_view(self._sweep_id, state.started, state.facts["metric"]))
+        store.save_view(*shared_view(self._sweep_id, state.started, state.facts["metric"], varied(state)))
 
     def _read_cursor(self) -> int:
         """The last entry brought over by an earlier process; 0 when unknown or the store is not ready."""

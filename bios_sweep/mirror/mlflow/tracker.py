@@ -122,7 +122,8 @@ def ui_link(base_url: str, experiment_id: str, run_ids: Sequence[str] = (), view
     if run_ids:
         query = urlencode({"runs": json.dumps(list(run_ids)), "experiments": json.dumps([experiment_id])})
         return f"{base}/#/compare-runs?{query}"
-    query = urlencode({"workflowType": "machine_learning"} | ({"viewStateShareKey": view} if view else {}))
+    shown = {"viewStateShareKey": view, "compareRunsMode": "CHART"} if view else {}
+    query = urlencode({"workflowType": "machine_learning"} | shown)
     return f"{base}/#/experiments/{experiment_id}/runs?{query}"
 
 

@@ -21,6 +21,7 @@ from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.secrecy import masked
 from bios_sweep.version import __version__
 
+LONGEST_SENTENCE, SENTENCE_HEAD, SENTENCE_TAIL = 3_000, 1_200, 400  # characters; chosen: a screen at most
 # what `[run]` brings and a verb that needs it may load
 EXTRA_MODULES = (
     "ray",
@@ -37,20 +38,20 @@ EXTRA_MODULES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and return its exit code: 0, 2, 3, 4, 75, or 129 / 130 / 143 after a signal."""
+    """Run a verb and return its exit code: 0, 1, 2, 3, 4, 75, or 129 / 130 / 143 after a signal."""
     with Output() as output:
         try:
             args = _parse(sys.argv[1:] if arguments is None else arguments)
         except SystemExit as ended:  # argparse's own answer: --help, --version, a flag that is not there
             raise SystemExit(output.code(int(ended.code or 0))) from None
         output.goes_on = VERBS[args.verb].goes_on
-        code = output.code(_run(args))
+        code = output.code(_run(args, sys.argv[1:] if arguments is None else arguments))
     if arguments is None:  # the program ends: nothing is looked through for garbage again, 0.8 s after a run
         gc.freeze()
     return code
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, words: Sequence[str]) -> int:
     try:
         if habits.asked(args):
             return habits.run(args)
@@ -64,6 +65,8 @@ def _run(args: argparse.Namespace) -> int:
         return 128 + getattr(interrupt, "signal", signal.SIGINT)
     except OSError as error:
         return _fail(error, 4, debug=args.debug)
+    except Exception as error:  # noqa: BLE001 - the last net: whatever it is, a person gets a sentence
+        return _unforeseen(error, words, debug=args.debug)
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
@@ -92,7 +95,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
-        self.exit(2, f"bios-sweep: {masked(in_our_words(message, self.prog))}\n")
+        self.exit(2, f"bios-sweep: {_one_line(in_our_words(message, self.prog))}\n")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -152,9 +155,26 @@ def _require_extra(verb: str) -> None:
         )
 
 
+def _unforeseen(error: Exception, words: Sequence[str], *, debug: bool) -> int:
+    """What nobody foresaw: a report without secrets, beside which the sentence is told."""
+    from bios_sweep.cli.bug_report import UNFORESEEN, leave_report, sentence_of  # seldom needed
+
+    if debug:
+        print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    print(f"bios-sweep: {_one_line(sentence_of(error, leave_report(error, words)))}", file=sys.stderr)
+    return UNFORESEEN
+
+
+def _one_line(text: str) -> str:
+    """A sentence without secrets, of one line and of a length that is read."""
+    line = masked(text).replace("\n", "\\n")  # of a name
+    if len(line) <= LONGEST_SENTENCE:
+        return line
+    return f"{line[:SENTENCE_HEAD]} ... ({len(line):,} characters) ... {line[-SENTENCE_TAIL:]}"
+
+
 def _fail(error: Exception, code: int, *, debug: bool) -> int:
     if debug:
         print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-    sentence = masked(str(error)).replace("\n", "\\n")  # of a name: a sentence is one line
-    print(f"bios-sweep: {sentence}", file=sys.stderr)
+    print(f"bios-sweep: {_one_line(str(error))}", file=sys.stderr)
     return code

@@ -6,6 +6,7 @@ The flow of a run: an `Executor` takes trials from a `TrialSource`, has a `Trial
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, fields
@@ -22,6 +23,7 @@ EngineOptions = TypeVar("EngineOptions")
 STARTED = "started"
 MEASURED = "measured"
 RETRIED = "retried"  # an attempt was lost (worker or node died); the trial goes on elsewhere
+LEFT = "left"  # nobody wants the trial any more; it stays at its checkpoint
 ENDED = "ended"
 
 
@@ -138,6 +140,13 @@ class TrialSource(Protocol):
     def stopping(self) -> bool:
         """Whether the user asked to stop: start nothing, leave running trials at their checkpoint."""
 
+    @property
+    def paused(self) -> bool:
+        """Whether the user holds the run: start nothing for now, let running trials end, and wait."""
+
+    def unwanted(self, key: str) -> bool:
+        """Whether a trial that runs is to be left at its checkpoint, for its arm was stopped by hand."""
+
 
 EventSink = Callable[[TrialEvent], None]
 Options = Mapping[str, Any]  # of an engine, plain values
@@ -145,6 +154,8 @@ Options = Mapping[str, Any]  # of an engine, plain values
 
 class Executor(Protocol):
     """Runs what a source offers until it is closed or stopping; returns when no trial is running.
+
+    While it is paused nothing is started, and workers are kept.
 
     idle_seconds: after `run`, seconds each worker spent without a trial since it was ready.
     """
@@ -276,6 +287,9 @@ class View(Protocol):
     def event(self, event: TrialEvent, spec: TrialSpec) -> None:
         """Something happened to a trial."""
 
+    def note(self, text: str) -> None:
+        """Something that people asked for on the way: a pause, an arm that is stopped."""
+
 
 class Listener(Protocol):
     """Who hears of a run, in the order in which it happens. The driver prints nothing itself."""
@@ -290,6 +304,15 @@ class Listener(Protocol):
         """What was looked at on the nodes; a red line ends the run after this."""
 
     def watch(
-        self, *, planned: int, workers: str, title: str, metric: str, judged_on: str, trials_dir: Path
+        self,
+        *,
+        planned: int,
+        workers: str,
+        title: str,
+        metric: str,
+        judged_on: str,
+        trials_dir: Path,
+        standing: Callable[[], Any],
+        clock: Callable[[], float] = time.monotonic,
     ) -> AbstractContextManager[View]:
-        """Trials run inside; see `report.text.progress.LiveView`."""
+        """Trials run inside; see `report.text.progress.LiveView`. standing: where the arms stand now."""

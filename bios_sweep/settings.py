@@ -111,6 +111,7 @@ class TrainingSettings:
     with the rank, `sqrt_rank` with its root.
     targets: what gets an adapter: `all-linear`, `attention`, `mlp`, or names of modules joined by commas.
     init: how its A and B begin.
+    embeddings: whether the input embeddings and the output head learn, whole, beside it.
     max_steps: optimizer steps. warmup_fraction: share of them spent warming up.
     max_length: tokens per example, prompt and completion together; in a configuration `auto` is what holds
     99 % of the examples.
@@ -205,6 +206,15 @@ class TrainingSettings:
             aliases=("init_lora_weights", "init_weights", "peft_init_lora_weights"),
         ),
     ] = KAIMING
+    embeddings: Annotated[
+        bool | None,
+        Facts(
+            allowed=TRUTH,
+            adapter=True,
+            silent=True,
+            aliases=("modules_to_save", "lora_modules_to_save", "additional_target"),
+        ),
+    ] = None
     schedule: Annotated[
         str,
         Facts(allowed=SCHEDULES, aliases=("lr_scheduler_type", "lr_scheduler", "lr_schedule", "scheduler")),
@@ -273,8 +283,9 @@ class TrainingSettings:
         stated = self.decay_fraction if self.decay_fraction is not None else DECAY_FRACTION
         RANGES["decay_fraction"].require("decay_fraction", stated)
         object.__setattr__(self, "decay_fraction", stated if self.schedule == WSD else None)
-        if self.dpo_length_normalised is False:
-            object.__setattr__(self, "dpo_length_normalised", None)
+        for name, facts in KNOWN.items():
+            if facts.allowed is TRUTH and getattr(self, name) is False:
+                object.__setattr__(self, name, None)
 
     if not TYPE_CHECKING:  # a name that is misspelt in our own code is still found
 
@@ -384,6 +395,11 @@ def alpha_at(settings: TrainingSettings) -> float | None:
     if settings.lora_alpha is None or settings.lora_rank is None:
         return None
     return settings.lora_alpha * float((settings.lora_rank / REFERENCE_RANK) ** GROWTH[settings.alpha_rule])
+
+
+def what_learns(settings: TrainingSettings) -> tuple[str, bool]:
+    """The method, and whether embeddings and head learn beside it: what an example's time depends on."""
+    return settings.method, bool(settings.embeddings)
 
 
 def setting_names() -> tuple[str, ...]:

@@ -62,7 +62,7 @@ REAL_TIMES = (  # of trials that are processes of their own, in JSON and in a ta
     (re.compile(r'("(?:wall|estimate|most)_seconds": ?)[\d.e-]+'), r"\1[seconds]"),
     (re.compile(r"(,completed,[a-z]+,)[\d.]+,"), r"\1[seconds],"),
     (re.compile(r'("(?:trial_|most_)?hours": ?)[\d.e-]+'), r"\1[hours]"),
-    (re.compile(r"(about )[\d.]+ \w+( \d+ \w+)?(?= of training)"), r"\1[duration]"),
+    (re.compile(r"(about |cost +)[\d.]+ \w+( \d+ \w+)?(?= of training)"), r"\1[duration]"),
 )
 SUFFIXES = (".json", ".jsonl", ".md", ".html", ".csv", ".png", ".yaml", ".sbatch", ".sh")
 

@@ -75,6 +75,7 @@ LIGHT = {
     "plan": verb("plan", "sweeps=learning_rate"),
     "plan --json": verb("plan", "sweeps=demo", "--json"),
     "a plan from Python": PLANNED,
+    "init": verb("init", "--yes"),
     "keys": verb("keys", "margin"),
     "submit": verb(
         "submit", "--to", "kuberay", "--dry-run", "sweeps=demo", "submit.image=x", "submit.claims={c: /}"

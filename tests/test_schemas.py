@@ -112,12 +112,15 @@ def test_lines_that_no_golden_case_writes_are_as_described(tmp_path):
         journal.started("k", "host:1")
         journal.measured("k", replace(nothing, metrics={"score": float("inf")}))
         journal.retried("k", "the node is gone", "node lost")
+        journal.left("k")
+        journal.by_hand("learning_rate x2", stopped=True, why="in demo-1a2b3c4d")
+        journal.by_hand("learning_rate x2", stopped=False)
         journal.ended(replace(result, files={"eval.npz": "sha256:0"}))
         journal.adapter_kept("k", tmp_path)
         journal.searched({"lora_rank": 1.0})
         journal.decided("bfloat16", ["NVIDIA L4", "NVIDIA L4"])
     lines = [json.loads(line) for line in (tmp_path / "journal.jsonl").read_text().splitlines()]
-    assert len(lines) == 8
+    assert len(lines) == 11
     assert [wrong("journal", line) for line in lines if wrong("journal", line)] == []
 
 

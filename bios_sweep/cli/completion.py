@@ -11,7 +11,9 @@ from argparse import Namespace
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 
-from bios_sweep.cli.verbs import ACTIONS, FLAGS, HYDRAS, SHELLS, VERBS
+from bios_sweep.cli.actions import ACTIONS
+from bios_sweep.cli.flags import FLAGS, SHELLS
+from bios_sweep.cli.verbs import HYDRAS, VERBS
 from bios_sweep.config.keys import read_conf
 from bios_sweep.config.places import config_root
 from bios_sweep.defaults.exporters.tools import TOOLS

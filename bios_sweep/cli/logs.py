@@ -8,8 +8,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from bios_sweep.checks import whole
-from bios_sweep.cli.answer import invocation_of, print_answer
-from bios_sweep.config.groups import group_names
+from bios_sweep.cli.answer import invocation_of, name_among, print_answer
 from bios_sweep.driver.invocation import workspace_of
 from bios_sweep.driver.logs import Found, all_logs, find_trial, followed, logs_told
 from bios_sweep.errors import InputError
@@ -20,13 +19,10 @@ from bios_sweep.report.content.answers import LogText, SweepLogs, TrialLogs
 from bios_sweep.report.text.logs import log_table, readable
 from bios_sweep.vocabulary import Status
 
-KEYS = ("workspace", "seeds", "sweeps", *group_names())  # of overrides, which stand beside the trial's name
-
 
 def logs(args: Namespace) -> int:
     """List the trials of a sweep, or print what one wrote, attempt by attempt."""
-    args.overrides = [word for word in args.words if _is_override(word)]
-    words = " ".join(word for word in args.words if not _is_override(word))
+    words = name_among(args)
     config = invocation_of(args).composed()
     workspace, sweep = workspace_of(config), args.sweep or config.sweep
     if not words:
@@ -59,12 +55,6 @@ def _follow(workspace: Workspace, found: Found, lines: int | None) -> None:
         shown = log
     if shown is None:
         raise InputError(f"trial {found}: there is no log, and nothing runs that would write one")
-
-
-def _is_override(word: str) -> bool:
-    """An arm's name has an equals sign too: `learning_rate=0.0001`."""
-    key, equals, _ = word.partition("=")
-    return bool(equals) and key.lstrip("+~").partition(".")[0] in KEYS
 
 
 def _why_none(told: TrialLogs) -> str:

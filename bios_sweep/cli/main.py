@@ -10,18 +10,16 @@ import sys
 import traceback
 from collections.abc import Sequence
 from importlib import util
-from typing import NoReturn
 
 from bios_sweep.cli import habits
-from bios_sweep.cli.misspelt import in_our_words
+from bios_sweep.cli.actions import ACTIONS
 from bios_sweep.cli.output import Output
-from bios_sweep.cli.verbs import FLAGS, HYDRAS, OPERANDS, VERBS, Verb
-from bios_sweep.config.places import config_root
+from bios_sweep.cli.parsers import action_parser, verb_parser, whole_parser
+from bios_sweep.cli.sentence import one_line
+from bios_sweep.cli.verbs import HYDRAS, VERBS
 from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.secrecy import masked
-from bios_sweep.version import __version__
 
-LONGEST_SENTENCE, SENTENCE_HEAD, SENTENCE_TAIL = 3_000, 1_200, 400  # characters; chosen: a screen at most
 # what `[run]` brings and a verb that needs it may load
 EXTRA_MODULES = (
     "ray",
@@ -75,11 +73,21 @@ def _parse(words: Sequence[str]) -> argparse.Namespace:
     if place is None and _of_hydra(words):
         words, place = ["plan", *words], 0
     if place is None:
-        return _parser().parse_args(words)
+        return whole_parser().parse_args(words)
     name, rest = words[place], [*words[:place], *words[place + 1 :]]
-    args = _verb_parser(name, VERBS[name]).parse_intermixed_args(rest)
+    if _asks_of_action(name, rest):
+        action_parser(next(word for word in rest if word in ACTIONS)).print_help()
+        raise SystemExit(0)
+    args = verb_parser(name, VERBS[name]).parse_intermixed_args(rest)
     args.verb = name
     return args
+
+
+def _asks_of_action(verb: str, words: Sequence[str]) -> bool:
+    """Whether a line asks for the help of one thing that `defaults` does."""
+    return (
+        verb == "defaults" and bool({"-h", "--help"} & set(words)) and any(word in ACTIONS for word in words)
+    )
 
 
 def _of_hydra(words: Sequence[str]) -> bool:
@@ -88,63 +96,6 @@ def _of_hydra(words: Sequence[str]) -> bool:
     others = (word for place, word in enumerate(words) if place not in taken)
     asked = any(word.partition("=")[0] in HYDRAS for word in words)
     return asked and all("=" in word or word.startswith("-") for word in others)
-
-
-class Parser(argparse.ArgumentParser):
-    """argparse with refusals in the voice of all others: one sentence, and what was probably meant."""
-
-    def error(self, message: str) -> NoReturn:
-        """End with exit code 2."""
-        self.exit(2, f"bios-sweep: {_one_line(in_our_words(message, self.prog))}\n")
-
-
-def _parser() -> argparse.ArgumentParser:
-    width = max(len(name) for name in VERBS)
-    verbs = "\n".join(f"  {name:<{width}}  {verb.help}" for name, verb in VERBS.items())
-    parser = Parser(
-        prog="bios-sweep",
-        usage="bios-sweep VERB [hydra overrides and flags, in any order]",
-        description="Is the default right for your model and data? Confirm it, refine it, or say why not.",
-        epilog=f"verbs:\n{verbs}\n\nfirst steps:\n  bios-sweep doctor\n"
-        "  bios-sweep plan sweeps=demo\n  bios-sweep run sweeps=demo\n  bios-sweep ui\n\n"
-        "`bios-sweep VERB --help` shows examples and, for plan and run, what can be chosen.",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--version", action="version", version=f"bios-sweep {__version__}")
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    parser.add_argument("verb", choices=VERBS, metavar="VERB", help="see below")
-    return parser
-
-
-def _verb_parser(name: str, verb: Verb) -> argparse.ArgumentParser:
-    examples = "\n".join(f"  {example}" for example in verb.examples)
-    usage, positionals = OPERANDS[verb.operands]
-    parser = Parser(
-        prog=f"bios-sweep {name}",
-        usage=f"bios-sweep {name} {usage} [flags]",
-        description=verb.help,
-        epilog=f"examples:\n{examples}{_choices(name)}",
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    for operand, words in positionals.items():
-        parser.add_argument(operand, **words)  # type: ignore[arg-type]
-    for flag in verb.flags:
-        options = FLAGS.get(f"{name} {flag}", FLAGS.get(flag))
-        parser.add_argument(flag, **options)  # type: ignore[arg-type]
-    parser.add_argument("--debug", action="store_true", help="show tracebacks")
-    return parser
-
-
-def _choices(name: str) -> str:
-    """The sweeps and groups that can be chosen, read from the config folders' file names alone."""
-    if name not in ("plan", "rehearse", "run", "submit"):
-        return ""
-    root = config_root()
-    groups = [root / "sweeps", *sorted(path for path in (root / "conf").iterdir() if path.is_dir())]
-    lines = "\n".join(
-        f"  {group.name}: {', '.join(sorted(f.stem for f in group.glob('*.yaml')))}" for group in groups
-    )
-    return f"\n\nchoices (group=name):\n{lines}"
 
 
 def _require_extra(verb: str) -> None:
@@ -161,20 +112,12 @@ def _unforeseen(error: Exception, words: Sequence[str], *, debug: bool) -> int:
 
     if debug:
         print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-    print(f"bios-sweep: {_one_line(sentence_of(error, leave_report(error, words)))}", file=sys.stderr)
+    print(f"bios-sweep: {one_line(sentence_of(error, leave_report(error, words)))}", file=sys.stderr)
     return UNFORESEEN
-
-
-def _one_line(text: str) -> str:
-    """A sentence without secrets, of one line and of a length that is read."""
-    line = masked(text).replace("\n", "\\n")  # of a name
-    if len(line) <= LONGEST_SENTENCE:
-        return line
-    return f"{line[:SENTENCE_HEAD]} ... ({len(line):,} characters) ... {line[-SENTENCE_TAIL:]}"
 
 
 def _fail(error: Exception, code: int, *, debug: bool) -> int:
     if debug:
         print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-    print(f"bios-sweep: {_one_line(str(error))}", file=sys.stderr)
+    print(f"bios-sweep: {one_line(str(error))}", file=sys.stderr)
     return code

@@ -10,7 +10,7 @@ import math
 from argparse import Namespace
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from rich.console import Console
 
@@ -19,28 +19,22 @@ from bios_sweep.audit.judging import Part
 from bios_sweep.audit.rollup import roll_up
 from bios_sweep.audit.run_columns import ColumnNames, to_runs
 from bios_sweep.audit.runs import RunTable
-from bios_sweep.cli.answer import invocation_of, print_answer
+from bios_sweep.cli.answer import invocation_of, print_answer, print_result
 from bios_sweep.cli.verbs import FOREIGN
-from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.experiments import read_experiment, store_uri
 from bios_sweep.errors import InputError
 from bios_sweep.mirror.mlflow.runs import own_sweep, raw_table
 from bios_sweep.report.content.advice import advice
-from bios_sweep.report.content.lines import tuned_line
+from bios_sweep.report.content.recorded import recorded
 from bios_sweep.report.content.sections import roll_up as roll_up_section
 from bios_sweep.report.content.sections import studies as studies_section
-from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import clean
-from bios_sweep.report.text.audit import print_audit
+from bios_sweep.report.text.audit import print_audit, print_first_of_audit
 from bios_sweep.report.text.layout import QUIET, line
-from bios_sweep.report.text.terminal import print_section, print_verdicts
+from bios_sweep.report.text.terminal import print_section
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.margins import MARGINS, STANDARD, margins_of, of_before
 from bios_sweep.tables.reading import read_table
-from bios_sweep.vocabulary import Word
-
-if TYPE_CHECKING:
-    pass
 
 # what of the decision rule a table of runs leaves open
 RULES = (
@@ -50,7 +44,6 @@ RULES = (
     "decision.margin_points",
     "decision.alpha",
 )
-JUDGED = (Word.CONFIRM, Word.REFINE, Word.INCONCLUSIVE)
 
 
 def run(args: Namespace) -> int:
@@ -68,16 +61,13 @@ def run(args: Namespace) -> int:
 
 def _of_sweep(args: Namespace) -> int:
     """The summary of a sweep of the workspace."""
+    from bios_sweep.driver.tracking import tracking_of
     from bios_sweep.driver.view import choose
 
-    _, workspace, view = choose(invocation_of(args), args.sweep)
-
-    def show(summary: Summary, console: Console) -> None:
-        print_verdicts(summary, console, workspace.trials)
-        if served := tuned_line(summary, view.folder / FILE_NAME):
-            console.print(served, markup=False, soft_wrap=True)
-
-    print_answer(args, view.summary, show)
+    config, workspace, view = choose(invocation_of(args), args.sweep)
+    link = tracking_of(config, workspace).followed(view.sweep_id, view.journal.seq)
+    places = recorded(view.summary, view.folder, link)
+    print_answer(args, view.summary, lambda summary, console: print_result(args, summary, console, places))
     return view.summary.exit_code
 
 
@@ -111,7 +101,8 @@ def _of_runs(args: Namespace) -> int:
     except InputError as error:  # it quotes cells of the table, which may hold control characters
         raise type(error)(clean(error)) from error
     audited = replace(audited, parts=tuple(map(_advised, audited.parts)))
-    print_answer(args, audited.to_dict(), lambda _, console: print_audit(audited, console))
+    show = print_audit if args.full else print_first_of_audit
+    print_answer(args, audited.to_dict(), lambda _, console: show(audited, console))
     return 0
 
 

@@ -8,20 +8,17 @@ from argparse import Namespace
 
 from rich.console import Console
 
-from bios_sweep.cli.answer import invocation_of
+from bios_sweep.cli.answer import invocation_of, print_result
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.next_study import following
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.session import Outcome, run_sweep
 from bios_sweep.jsonable import to_json
 from bios_sweep.ports import PreflightLine
-from bios_sweep.report.content.lines import tuned_line
-from bios_sweep.report.content.wording import pasted
+from bios_sweep.report.content.recorded import REPORT, recorded
 from bios_sweep.report.text.listener import ConsoleListener
-from bios_sweep.report.text.terminal import print_verdicts
 
 TRACKING_FAILED = 4
-REPORT = "report.html"
 
 
 def run(args: Namespace) -> int:
@@ -33,7 +30,8 @@ def run(args: Namespace) -> int:
     if args.json:
         _print_json(outcome)
     else:
-        _print(outcome, console)
+        places = recorded(outcome.summary, outcome.sweep.folder, _link(outcome))
+        print_result(args, outcome.summary, console, places)
     return _exit_code(outcome)
 
 
@@ -53,14 +51,6 @@ def _print_json(outcome: Outcome) -> None:
         result["preflight"] = to_json(outcome.preflight)
     files = {"defaults": _file(outcome, FILE_NAME), "report": _file(outcome, REPORT)}
     print(json.dumps({**result, "files": files, "link": _link(outcome)}, indent=1))
-
-
-def _print(outcome: Outcome, console: Console) -> None:
-    print_verdicts(outcome.summary, console, outcome.sweep.workspace.trials)
-    served = tuned_line(outcome.summary, outcome.sweep.folder / FILE_NAME)
-    report = f"report: {pasted(_file(outcome, REPORT) or '')}" if outcome.summary.final else None
-    for text in filter(None, (served, report, _link(outcome))):
-        console.print(text, markup=False, soft_wrap=True)
 
 
 def _file(outcome: Outcome, name: str) -> str | None:

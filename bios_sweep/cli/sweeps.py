@@ -1,4 +1,4 @@
-"""`status`, `stop`, `suggest`, `sync` and `ui`: about a sweep that is there, also while a driver runs it."""
+"""`status`, `suggest`, `sync` and `ui`: about a sweep that is there, also while a driver runs it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,16 @@ import signal
 from argparse import Namespace
 from types import FrameType
 
+from rich.console import Console
+
 from bios_sweep.cli.answer import invocation_of, print_answer
-from bios_sweep.driver.invocation import workspace_of
 from bios_sweep.driver.next_study import WrittenStudy, next_study, suggestion_of
 from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.stopping import hangup
 from bios_sweep.driver.tracking import tracking_of
-from bios_sweep.driver.view import choose, status_of
+from bios_sweep.driver.view import choose, open_sweep, status_of
+from bios_sweep.driver.watching import Watched
 from bios_sweep.errors import InputError, TrackingError
 from bios_sweep.mirror.cursor import read_cursor
 from bios_sweep.mirror.mlflow.server import serve_ui
@@ -21,26 +23,19 @@ from bios_sweep.mirror.mlflow.tracker import MlflowTracker, is_web, ui_link
 from bios_sweep.records.lock import live_owner
 from bios_sweep.report.content.answers import NextStudy, SuggestionSummary
 from bios_sweep.report.text.glance import print_suggestion
+from bios_sweep.report.text.listener import ConsoleListener
 from bios_sweep.report.text.terminal import print_status
 
 
 def status(args: Namespace) -> int:
-    """Print how far a sweep is, from its journal."""
+    """Print how far a sweep is, from its journal, and go on with that while somebody drives it."""
     _, workspace, view = choose(invocation_of(args), args.sweep)
+    if args.watch:
+        if args.json:
+            raise InputError("--watch goes on until the sweep ends, and --json is one answer; leave one out")
+        Watched(workspace, view).follow(ConsoleListener(Console()))
+        view = open_sweep(workspace, view.sweep_id)
     print_answer(args, status_of(workspace, view, live_owner(workspace)), print_status)
-    return 0
-
-
-def stop(args: Namespace) -> int:
-    """Leave the request to end, at the next measurements or at once, where the driver looks for it."""
-    workspace = workspace_of(invocation_of(args).composed())
-    owner = live_owner(workspace)
-    if owner is None:
-        raise InputError(f"workspace {workspace.root}: no sweep is running there")
-    workspace.request_stop(now=args.now)
-    when = "at once" if args.now else "at its next checkpoints"
-    text = f"asked {owner} to stop {when}; `bios-sweep status` shows when it has"
-    print_answer(args, {"stopping": owner, "now": args.now}, lambda *_: print(text))
     return 0
 
 

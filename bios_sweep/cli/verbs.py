@@ -1,13 +1,12 @@
-"""The verbs and their flags, as data: what `--help` shows and `main` parses."""
+"""The verbs, as data: what `--help` shows and `main` parses."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from bios_sweep.vocabulary import Goal
+from bios_sweep.cli.actions import ACTIONS
 
-VIEWS = ("job", "hydra", "all")  # of --cfg
+FRONT = ("init", "plan", "run", "report", "defaults")  # what a first evening needs; the others are `more`
 HYDRAS = ("--cfg", "--info", "--hydra-help")  # what Hydra's own programs take, where a configuration counts
 
 
@@ -15,7 +14,7 @@ HYDRAS = ("--cfg", "--info", "--hydra-help")  # what Hydra's own programs take, 
 class Verb:
     """A verb, its help, and the flags it takes. does: `module:function`, from parsed flags to an exit code.
 
-    operands: what stands beside the flags, a name in `OPERANDS`.
+    operands: what stands beside the flags, a name in `flags.OPERANDS`.
     goes_on: what it does counts, not what it prints, so it succeeds also where nobody can read that.
     """
 
@@ -28,62 +27,10 @@ class Verb:
     goes_on: bool = False
 
 
-def _switch(words: str) -> dict[str, object]:
-    return {"action": "store_true", "help": words}
-
-
-def _value(metavar: str | None, words: str, **more: object) -> dict[str, object]:
-    return {"metavar": metavar, "help": words, **more}
-
-
-def _choice(choices: tuple[str, ...], words: str, **more: object) -> dict[str, object]:
-    return {"choices": choices, "help": words, **more}
-
-
-SHELLS = ("bash", "zsh", "fish")
-ACTIONS = ("show", "diff", "export", "merge", "refit")  # of `defaults`
-# what a verb's operands are: how its usage shows them, and argparse's words for each
-OPERANDS: dict[str, tuple[str, dict[str, dict[str, object]]]] = {
-    "overrides": (
-        "[overrides]",
-        {"overrides": _value("override", "a Hydra override: key=value or group=name", nargs="*")},
-    ),
-    "words": ("[WORD...]", {"words": _value("WORD", "what the answer is about", nargs="*")}),
-    "place": (
-        "[WORKSPACE|SWEEP|ARCHIVE] [workspace=DIR]",
-        {"words": _value("PLACE", "a folder, a sweep's name or id, or a .tar.gz or .zip", nargs="*")},
-    ),
-    "shell": ("bash|zsh|fish", {"shell": _choice(SHELLS, "which shell", nargs="?")}),
-    "trial": (
-        "[TRIAL] [overrides]",
-        {
-            "words": _value(
-                "TRIAL",
-                "a key or how it begins, or arm and seed; without one all are listed. Beside it overrides, "
-                "such as workspace=DIR",
-                nargs="*",
-            )
-        },
-    ),
-    "action": (
-        f"{'|'.join(ACTIONS)} MODEL_OR_FILE...",
-        {
-            "action": _choice(ACTIONS, "what to do"),
-            "operands": _value(
-                "MODEL_OR_FILE",
-                "a folder with config.json or a Hugging Face id; merge and diff take tuned-defaults files, "
-                "refit workspaces and tables of runs",
-                nargs="*",
-            ),
-        },
-    ),
-}
-
 FOREIGN = (  # of tables of runs made elsewhere
     *("--arm", "--seed", "--value", "--baseline", "--direction"),
     *("--setting", "--outcome", "--context"),
 )
-GOALS = tuple(goal.value for goal in Goal)  # plain text, for argparse writes them by their repr
 
 VERBS = {
     "doctor": Verb(
@@ -94,6 +41,20 @@ VERBS = {
             "bios-sweep doctor cluster=local_gpu model.path=MODEL",
             "bios-sweep doctor workspace=/data/runs tracking.uri=http://127.0.0.1:5000 --json",
             "bios-sweep doctor cluster=existing cluster.address=HEAD:6379",
+        ),
+    ),
+    "init": Verb(
+        does="bios_sweep.cli.init:run",
+        help="a first sweep for your model and data: asks, looks at them, writes sweeps/mine.yaml",
+        examples=(
+            "bios-sweep init",
+            "bios-sweep init --model ./my-model --data train.jsonl --doubt learning_rate,lora_rank",
+            "bios-sweep init --model ORG/NAME --data ORG/NAME --download --hardware gpu",
+            "bios-sweep init --yes --out sweeps/first.yaml --json",
+        ),
+        flags=(
+            *("--model", "--data", "--doubt", "--hardware", "--download", "--yes"),
+            *("--out", "--force", "--config-dir", "--json"),
         ),
     ),
     "plan": Verb(
@@ -133,7 +94,7 @@ VERBS = {
             "bios-sweep run sweeps=capacity cluster=local_gpu tracking.uri=http://127.0.0.1:5000",
             "bios-sweep run --next",
         ),
-        flags=("--config-dir", "--json", "--next", *HYDRAS),
+        flags=("--config-dir", "--json", "--full", "--next", *HYDRAS),
         needs_extra=True,
         goes_on=True,
     ),
@@ -152,8 +113,12 @@ VERBS = {
     "status": Verb(
         does="bios_sweep.cli.sweeps:status",
         help="how far a sweep is, also while it runs",
-        examples=("bios-sweep status", "bios-sweep status --sweep demo --json"),
-        flags=("--config-dir", "--json", "--sweep"),
+        examples=(
+            "bios-sweep status",
+            "bios-sweep status --watch",
+            "bios-sweep status --sweep demo --json",
+        ),
+        flags=("--config-dir", "--json", "--sweep", "--watch"),
         needs_extra=True,
     ),
     "logs": Verb(
@@ -171,11 +136,32 @@ VERBS = {
         operands="trial",
     ),
     "stop": Verb(
-        does="bios_sweep.cli.sweeps:stop",
-        help="ask the running sweep to stop at its checkpoints; `run` goes on from there",
-        examples=("bios-sweep stop", "bios-sweep stop --now workspace=./bios_runs"),
-        flags=("--config-dir", "--json", "--now"),
+        does="bios_sweep.cli.by_hand:stop",
+        help="end the running sweep at its checkpoints, or one arm of it; `run` goes on from there",
+        examples=(
+            "bios-sweep stop",
+            "bios-sweep stop --now workspace=./bios_runs",
+            "bios-sweep stop learning_rate x4",
+            "bios-sweep stop learning_rate x4 --sweep demo workspace=DIR",
+        ),
+        flags=("--config-dir", "--json", "--sweep", "--now"),
         needs_extra=True,
+        operands="arm",
+    ),
+    "pause": Verb(
+        does="bios_sweep.cli.by_hand:pause",
+        help="hold the running sweep: trials that run end, none is started until `resume`",
+        examples=("bios-sweep pause", "bios-sweep pause workspace=./bios_runs"),
+        flags=("--config-dir", "--json"),
+        needs_extra=True,
+    ),
+    "resume": Verb(
+        does="bios_sweep.cli.by_hand:resume",
+        help="end a pause, or take an arm up again that was stopped by hand",
+        examples=("bios-sweep resume", "bios-sweep resume learning_rate x4 --sweep demo"),
+        flags=("--config-dir", "--json", "--sweep"),
+        needs_extra=True,
+        operands="arm",
     ),
     "report": Verb(
         does="bios_sweep.cli.report:run",
@@ -191,7 +177,16 @@ VERBS = {
             "bios-sweep report --from-mlflow my-experiment --tracking-uri http://127.0.0.1:5000",
         ),
         flags=(
-            *("--config-dir", "--json", "--sweep", "--all", "--from-csv", "--from-mlflow", "--tracking-uri"),
+            *(
+                "--config-dir",
+                "--json",
+                "--full",
+                "--sweep",
+                "--all",
+                "--from-csv",
+                "--from-mlflow",
+                "--tracking-uri",
+            ),
             *FOREIGN,
         ),
     ),
@@ -275,129 +270,8 @@ VERBS = {
     "defaults": Verb(
         does="bios_sweep.cli.defaults:run",
         help="a model's settings with reasons, tuned or not; exported, compared, merged",
-        examples=(
-            "bios-sweep defaults show ./my-model",
-            "bios-sweep defaults show meta-llama/Llama-3.1-8B --examples 50000 --json",
-            "bios-sweep defaults export meta-llama/Llama-3.1-8B --to axolotl --gpus 4 -o axolotl.yaml",
-            "bios-sweep defaults diff ./my-model --defaults tuned/bios_defaults.json",
-            "bios-sweep defaults merge bios_runs -o bios_defaults.json",
-            "bios-sweep defaults refit bios_runs old_runs.csv -o heuristics.json",
-            "bios-sweep defaults refit --from-mlflow 'llama*' --tracking-uri http://127.0.0.1:5000",
-        ),
-        flags=(
-            *("--json", "--examples", "--tokens", "--parameters", "--family", "--hidden-size", "--goal"),
-            *("--profile", "--method", "--objective", "--defaults", "--to", "--gpus", "--micro-batch", "-o"),
-            *("--alpha-rule", "--newest", "--margin", "--direction", "--from-mlflow", "--tracking-uri"),
-        ),
+        examples=tuple(example for action in ACTIONS.values() for example in action.examples),
+        flags=tuple(dict.fromkeys(flag for action in ACTIONS.values() for flag in action.flags)),
         operands="action",
     ),
-}
-
-
-# argparse's words for each flag; one that a verb has to itself is under `VERB FLAG`
-FLAGS = {
-    "--to": _choice(
-        ("slurm", "kuberay", "rayjob"),
-        "an sbatch file, a KubeRay RayJob, or a `ray job submit`; its options are submit.NAME=VALUE",
-        required=True,
-    ),
-    "--dry-run": _switch("print it; write and send nothing"),
-    "--send": _switch("submit it too (sbatch, kubectl or ray must be here)"),
-    "--file": _value("FILE", "where to write it; by default named by the sweep", type=Path),
-    "--json": _switch("print JSON"),
-    "--cfg": _choice(VIEWS, "print the configuration and do nothing; job: the values that would be used"),
-    "--info": _switch("print where files were looked for and what was chosen, and do nothing"),
-    "--hydra-help": _switch("what of Hydra's command line works here"),
-    "--line": _value("TEXT", "print the words that may stand at the end of this command line"),
-    "--next": _switch(
-        "run what `suggest` writes after the latest sweep; a sweep that is not done is ended first"
-    ),
-    "--yes": _switch("take it away; without it nothing is changed"),
-    "--older": _value(
-        "DAYS", "adapters go where no sweep of the last DAYS days keeps them (30)", type=float, default=30.0
-    ),
-    "--now": _switch("end at once, without waiting for the next measurements"),
-    "--config-dir": _value(
-        "DIR", "a folder with config groups of your own (DIR/sweeps/*.yaml, DIR/model/*.yaml, ...)", type=Path
-    ),
-    "--follow": _switch("go on with what is written, until the trial ends"),
-    "--lines": _value("N", "the last N lines of each file", type=int),
-    "--all": _switch("over all scenarios: how often the defaults hold"),
-    "--sweep": _value("NAME", "a sweep's name or id; the latest by default"),
-    "--from-csv": _value(
-        "FILE",
-        "audit a table of runs (CSV or JSON lines): our results.csv, W&B, MLflow, Optuna, Ray",
-        type=Path,
-    ),
-    "--from-mlflow": _value("EXPERIMENT", "audit the runs of an MLflow experiment (name or id)"),
-    "--tracking-uri": _value("URI", "where that experiment is (MLFLOW_TRACKING_URI)"),
-    "--arm": _value("COL", "the column of arms; without one, arms are the distinct settings"),
-    "--seed": _value("COL", "the column of seeds"),
-    "--value": _value("COL", "the column of the metric to judge by"),
-    "--baseline": _value("NAME", "the default's arm, or its settings: learning_rate=0.0002,batch_size=128"),
-    "--direction": _choice(("minimize", "maximize"), "which way the metric is better"),
-    "--setting": _value(
-        "COL", "a column that is a setting, whatever it looks like (repeatable)", action="append"
-    ),
-    "--outcome": _value(
-        "COL", "a column that tells what came out and decides nothing (repeatable)", action="append"
-    ),
-    "--context": _value(
-        "COL", "a column whose values are judged one at a time, such as a model (repeatable)", action="append"
-    ),
-    "--noise": _value(
-        "NOISE",
-        "noise of one trial, percent of the loss, of a score points; by default that of earlier sweeps",
-        type=float,
-    ),
-    "--evaluation-error": _value(
-        "PERCENT",
-        "standard error of a gain over other evaluation sets; by default as earlier sweeps saw it",
-        type=float,
-    ),
-    "--sweeps": _value("N", "sweeps to simulate per effect (200)", type=int, default=200),
-    "--seconds-per-trial": _value(
-        "S", "how long the baseline's trial takes; by default as earlier trials of the model", type=float
-    ),
-    "--port": _value(None, "port of the MLflow server (5000)", type=int, default=5000),
-    "--examples": _value("N", "training examples, where known", type=int),
-    "--goal": _choice(GOALS, "what matters most", default=Goal.BALANCED),
-    "--method": _value(None, "what is trained: lora, dora, qlora or full (lora)", default="lora"),
-    "--alpha-rule": _value(
-        "RULE", "how alpha grows with the rank: constant, rank or sqrt_rank (constant)", default="constant"
-    ),
-    "--profile": _choice(GOALS, "the same as --goal", dest="goal", default=Goal.BALANCED),
-    "--tokens": _value("N", "completion tokens of the training data, where known", type=int),
-    "--parameters": _value(
-        "N", "parameters of the model, where known: they tell tuned values of one hidden size apart", type=int
-    ),
-    "--family": _value("TYPE", "a config's model_type, such as llama; with --hidden-size no config is read"),
-    "--hidden-size": _value("N", "width of the model, instead of its config's", type=int),
-    "--objective": _choice(
-        ("supervised", "preference"),
-        "preference training (DPO) takes a lower rate and rank",
-        default="supervised",
-    ),
-    "--defaults": _value(
-        "FILE",
-        "a tuned-defaults file, before BIOS_DEFAULTS, pyproject.toml and installed packages",
-        type=Path,
-    ),
-    "defaults --to": _value("TOOL", "a trainer, such as trl; without it the error lists them"),
-    "--gpus": _value("N", "GPUs that share an optimizer step (1)", type=int, default=1),
-    "--micro-batch": _value("N", "examples per GPU and pass; by default up to 8", type=int),
-    "-o": _value("FILE", "the file to write", type=Path, dest="output"),
-    "--margin": _value(
-        "PERCENT",
-        "refit: the saving over the old rule that matters, percent of the loss (0.5)",
-        type=float,
-        default=0.5,
-    ),
-    "defaults --from-mlflow": _value(
-        "EXPERIMENT",
-        "refit: finished sweeps of an MLflow experiment (name, id, or a pattern with *; repeatable)",
-        action="append",
-        default=[],
-    ),
-    "--newest": _switch("merge: of two entries for one key keep the later"),
 }

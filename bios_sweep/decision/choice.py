@@ -45,6 +45,7 @@ class Step(StrEnum):
     NEARER = "levels nearer to the default"
     WORSE = "a level that must be worse"
     AGAIN = "the failed trials again"
+    TAKEN_UP = "the arm that was stopped by hand"
     RATE = "a lower learning rate"
     MARGIN = "a coarser margin"
     EVALUATION = "more evaluation data"

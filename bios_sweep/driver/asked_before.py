@@ -7,18 +7,21 @@ counts all the same.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.view import open_sweep, plan_of
 from bios_sweep.errors import InputError, StorageError, WorkspaceBusyError
 from bios_sweep.procedure.asking_again import answered_by, asked_again, asks_more
+from bios_sweep.procedure.by_hand import identity_of
 from bios_sweep.procedure.looks import BY_PURPOSE, Look, asked_questions, has_margins_of, looks_of
+from bios_sweep.procedure.questions import arms_asked
 from bios_sweep.procedure.state import State
 from bios_sweep.records.earlier import names_model
+from bios_sweep.records.journal import read_state
 from bios_sweep.records.ledger import append_looks, read_ledger
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.design import Study
@@ -34,11 +37,13 @@ class Asked:
     """A plan as it is judged after earlier studies.
 
     answered: the sweep whose words are printed again. command: what ran it, where that was another command.
+    stopped: arm -> the earlier study in which somebody stopped it by hand.
     """
 
     plan: Plan
     answered: str | None = None
     command: Invocation | None = None
+    stopped: Mapping[str, str] = field(default_factory=dict)
 
 
 def after_earlier(plan: Plan, workspace: Workspace) -> Asked:
@@ -56,7 +61,25 @@ def after_earlier(plan: Plan, workspace: Workspace) -> Asked:
             told = _as_it_ran(answered, plan, workspace)
             if not asks_more(plan.study, told.plan.study):
                 return told
-    return Asked(plan=asked_again(plan, looks))
+    again = asked_again(plan, looks)
+    return Asked(plan=again, stopped=_still_stopped(again, looks, workspace))
+
+
+def _still_stopped(plan: Plan, looks: Iterable[Look], workspace: Workspace) -> dict[str, str]:
+    """Arms that somebody stopped by hand in the last other study of a question, and did not take up since."""
+    last = {look.question: look for look in looks if look.sweep != plan.sweep_id and not look.told_again}
+    found: dict[str, str] = {}
+    for known, (cell, question) in asked_questions(plan).items():
+        look = last.get(known)
+        if look is None or not look.stopped:
+            continue
+        since = read_state(workspace.journal_file(look.sweep)).by_hand
+        wanted = {identity for arm, identity in look.stopped.items() if since.get(arm, True)}
+        needed = arms_asked(cell, question)
+        found |= {
+            arm.name: look.sweep for arm in cell.arms if arm.name in needed and identity_of(arm) in wanted
+        }
+    return found
 
 
 def require_unasked(asked: Plan, plan: Plan, workspace: Workspace) -> None:

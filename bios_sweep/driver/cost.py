@@ -8,13 +8,14 @@ from dataclasses import dataclass, replace
 
 from bios_sweep.config.build import factors_of
 from bios_sweep.config.compose import compose_config
-from bios_sweep.driver.evaluation import operations_of, reference_operations
+from bios_sweep.driver.evaluation import Pieces, operations_of, reference_operations
 from bios_sweep.driver.memory import fitting_on, shape_of_plan
 from bios_sweep.driver.precision import gpu_names
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.driver.ways import tariff_of
-from bios_sweep.engines.training.memory import Shape
+from bios_sweep.engines.training.decoder_shape import Shape
+from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
 from bios_sweep.engines.training.operations import Operations
 from bios_sweep.execution.gpus import memory_of
 from bios_sweep.execution.speed import DECODING, Speed, is_like, speed_of_cpu, speed_of_gpus
@@ -29,7 +30,7 @@ from bios_sweep.report.content.plan_cost import (
     cheaper_design,
 )
 from bios_sweep.request import CUDA, INLINE, Request
-from bios_sweep.settings import TrainingSettings
+from bios_sweep.settings import TrainingSettings, what_learns
 from bios_sweep.study.design import Study
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.vocabulary import Cheaper
@@ -67,7 +68,7 @@ def prices_of(prepared: Prepared, rate: Rate, workers: int) -> Prices:
     )
 
 
-def _beside_the_baseline(plan: Plan, request: Request) -> tuple[dict[str, float], float]:
+def _beside_the_baseline(plan: Plan, request: Request) -> tuple[dict[tuple[str, bool], float], float]:
     """What a trial of each other method takes over the baseline's, and the reference in its examples.
 
     By operations, whatever the rate rests on; nothing where the model's sizes are not known.
@@ -75,24 +76,25 @@ def _beside_the_baseline(plan: Plan, request: Request) -> tuple[dict[str, float]
     needs = _needs_of(plan, request)
     if needs is None:
         return {}, 0.0
-    arms = [arm.settings for arm in plan.arms if arm.settings.method != plan.study.baseline.method]
-    return {settings.method: needs.weight(settings) for settings in arms}, needs.once
+    alike = {what_learns(arm.settings): arm.settings for arm in plan.arms}
+    alike.pop(what_learns(plan.study.baseline), None)
+    return {key: needs.weight(settings) for key, settings in alike.items()}, needs.once
 
 
 @dataclass(frozen=True, kw_only=True)
 class _Needs:
-    """What a plan's trials compute, by the model's shape. twice: with activation checkpointing."""
+    """What a plan's trials compute, by the model's shape."""
 
     plan: Plan
     shape: Shape
     speed: Speed
-    twice: bool
+    pieces: Pieces
     baseline: Operations
 
     @property
     def one(self) -> float:
         """What one training example of the baseline takes, all of its trial included."""
-        return _as_training(self.baseline) / self.plan.baseline.examples()
+        return self.as_training(self.baseline) / self.plan.baseline.examples()
 
     @property
     def once(self) -> float:
@@ -100,17 +102,22 @@ class _Needs:
         return reference_operations(self.plan, self.shape) / self.one
 
     def weight(self, settings: TrainingSettings) -> float:
-        """What an example takes of another method, in examples of the baseline; 1 of its own method.
+        """What an example takes where something else learns, in examples of the baseline.
 
         At the baseline's budget, so that it says only what the method changes.
         """
         base = self.plan.study.baseline
-        if settings.method == base.method:
+        if what_learns(settings) == what_learns(base):
             return 1.0
         budget = {name: getattr(base, name) for name in ("max_steps", "batch_size", "max_length")}
         asked = replace(settings, **budget)
-        needed = operations_of(self.plan, self.shape, twice=self.twice, settings=asked)
-        return 1.0 if needed is None else _as_training(needed) / _as_training(self.baseline)
+        needed = operations_of(self.plan, self.shape, self.pieces, asked)
+        return 1.0 if needed is None else self.as_training(needed) / self.as_training(self.baseline)
+
+    def as_training(self, needed: Operations) -> float:
+        """A trial's operations as time: decoding ones, and numbers moved, as training that takes as long."""
+        once = needed.training + needed.evaluation
+        return once + needed.decoding / DECODING + needed.moved * self.speed.moving
 
 
 def _needs_of(plan: Plan, request: Request) -> _Needs | None:
@@ -119,16 +126,11 @@ def _needs_of(plan: Plan, request: Request) -> _Needs | None:
     speed = None if shape is None else _speed(plan, request)
     if shape is None or speed is None:
         return None
-    twice = _computed_twice(plan, request, speed)
-    baseline = operations_of(plan, shape, twice=twice)
+    pieces = _pieces(plan, request, speed)
+    baseline = operations_of(plan, shape, pieces)
     if baseline is None:
         return None
-    return _Needs(plan=plan, shape=shape, speed=speed, twice=twice, baseline=baseline)
-
-
-def _as_training(needed: Operations) -> float:
-    """A trial's operations as time: decoding ones as the training that would take as long."""
-    return needed.training + needed.evaluation + needed.decoding / DECODING
+    return _Needs(plan=plan, shape=shape, speed=speed, pieces=pieces, baseline=baseline)
 
 
 def workers_of(request: Request) -> int:
@@ -148,7 +150,7 @@ def _reckoned(needs: _Needs) -> Rate:
         seconds_per_example=needs.one / speed.per_second,
         trials=0,
         basis=Basis(
-            operations=needs.baseline.total,
+            operations=needs.baseline.total + needs.baseline.moved * speed.moving,
             device=speed.name,
             dtype=needs.plan.study.baseline.dtype,
             peak=speed.peak,
@@ -169,12 +171,17 @@ def _names(request: Request) -> list[str]:
     return gpu_names(request) or ([request.accelerator_type] if request.accelerator_type else [])
 
 
-def _computed_twice(plan: Plan, request: Request, speed: Speed) -> bool:
-    if speed.peak is None:
-        return bool(plan.study.scenario.engine_options.get("activation_checkpointing"))
-    total = memory_of(speed.name)
+def _pieces(plan: Plan, request: Request, speed: Speed) -> Pieces:
+    """How batches are cut: as the memory of a GPU has it, else as the user or the trainer does."""
+    total = None if speed.peak is None else memory_of(speed.name)
     found = None if total is None else fitting_on(plan, request, total)
-    return found is not None and found.checkpointing
+    if found is not None:
+        return Pieces(size=found.micro_batch_size, twice=found.checkpointing)
+    options = plan.study.scenario.engine_options
+    return Pieces(
+        size=options.get("micro_batch_size") or DEFAULT_MICRO_BATCH,
+        twice=speed.peak is None and bool(options.get("activation_checkpointing")),
+    )
 
 
 def with_cheaper(cost: PlanCost, prepared: Prepared, finished: Collection[str], prices: Prices) -> PlanCost:

@@ -17,8 +17,16 @@ from bios_sweep.decision.clusters import ClusterSums
 from bios_sweep.decision.enough import needed_examples
 from bios_sweep.driver.memory import shape_of_plan
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
-from bios_sweep.engines.training.memory import Shape
-from bios_sweep.engines.training.operations import Operations, forward, trained
+from bios_sweep.engines.training.decoder_shape import Shape
+from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
+from bios_sweep.engines.training.operations import (
+    Operations,
+    forward,
+    moved,
+    moved_in_training,
+    trained,
+    untouched,
+)
 from bios_sweep.engines.training.split import AUTO_EXAMPLES
 from bios_sweep.errors import StorageError
 from bios_sweep.records.earlier import names_model
@@ -27,7 +35,7 @@ from bios_sweep.records.results import ClusterReader
 from bios_sweep.records.sweep_state import SweepState, TrialState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.evaluation import PlanEvaluation
-from bios_sweep.settings import FULL, TrainingSettings
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import DataFacts
@@ -69,29 +77,35 @@ def enough(plan: Plan, share: Any, workspace: Workspace) -> Enough:
     return asked
 
 
-def operations_of(
-    plan: Plan, shape: Shape, *, twice: bool, settings: TrainingSettings | None = None
-) -> Operations | None:
-    """Of a trial, the baseline's by default; None where its tokens are not known.
+@dataclass(frozen=True, kw_only=True)
+class Pieces:
+    """How batches are cut. size: examples of a micro-batch. twice: with activation checkpointing."""
 
-    twice: with activation checkpointing.
-    """
+    size: int = DEFAULT_MICRO_BATCH
+    twice: bool = False
+
+
+def operations_of(
+    plan: Plan, shape: Shape, pieces: Pieces, settings: TrainingSettings | None = None
+) -> Operations | None:
+    """Of a trial, the baseline's by default; None where its tokens are not known."""
     study, data = plan.study, plan.study.scenario.data
     settings = settings or study.baseline
     length = data.tokens_at(settings.max_length)
     if length is None:
         return None
-    rank, evaluated = settings.lora_rank or 0, data.eval_tokens or 0
+    at_once = min(pieces.size, settings.batch_size) * length
+    evaluated = data.eval_tokens or 0
     each = evaluated / data.eval_examples
-    once = evaluated * forward(shape, rank, each)
-    decoding = 0 if data.score is None else data.score.most_tokens * forward(shape, rank, each)
+    a_token = forward(shape, settings, each, at_once)
+    tokens = settings.max_steps * settings.batch_size * length
+    read = (study.budget.measurements + 1) * evaluated  # the untouched model is measured, too
     return Operations(
-        training=settings.max_steps
-        * settings.batch_size
-        * length
-        * _trained(shape, settings, length, twice=twice),
-        evaluation=(study.budget.measurements + 1) * once,  # the untouched model is measured, too
-        decoding=decoding,
+        training=tokens * trained(shape, settings, length, at_once, twice=pieces.twice),
+        evaluation=read * a_token,
+        decoding=0 if data.score is None else data.score.most_tokens * a_token,
+        moved=tokens * moved_in_training(shape, settings, at_once, twice=pieces.twice)
+        + read * moved(shape, settings, at_once),
     )
 
 
@@ -102,11 +116,7 @@ def reference_operations(plan: Plan, shape: Shape) -> float:
     if data.preference is None or length is None:
         return 0.0
     read = (data.train_examples or 0) * length + (data.eval_tokens or 0)
-    return read * forward(shape, 0, length)
-
-
-def _trained(shape: Shape, settings: TrainingSettings, length: float, *, twice: bool) -> float:
-    return trained(shape, settings.lora_rank or 0, length, twice=twice, full=settings.method == FULL)
+    return read * untouched(shape, length)
 
 
 def plan_evaluation(plan: Plan, seconds: tuple[float, int] | None) -> PlanEvaluation | None:
@@ -132,7 +142,7 @@ def plan_evaluation(plan: Plan, seconds: tuple[float, int] | None) -> PlanEvalua
 def _share(plan: Plan) -> float | None:
     """Operations of a trial's evaluations over those of its training."""
     shape = shape_of_plan(plan) if plan.study.scenario.engine == LORA_ENGINE else None
-    needed = None if shape is None else operations_of(plan, shape, twice=False)
+    needed = None if shape is None else operations_of(plan, shape, Pieces())
     return None if needed is None or not needed.training else needed.evaluation / needed.training
 
 

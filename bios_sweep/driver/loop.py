@@ -9,10 +9,12 @@ import logging
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
+from functools import partial
 
+from bios_sweep.driver.by_hand import Hands
 from bios_sweep.driver.sweep import Sweep, take_in_finished
 from bios_sweep.errors import DeviceError, NoClockError
-from bios_sweep.ports import ENDED, Executor, Probe, Searcher, Timed, TrialEvent, View
+from bios_sweep.ports import ENDED, LEFT, Executor, Probe, Searcher, Timed, TrialEvent, View
 from bios_sweep.procedure.refinement import known_proposals, space_of
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.procedure.state import Search
@@ -37,14 +39,15 @@ def run_trials(
     executor: Executor,
     view: View,
     *,
+    hands: Hands | None = None,
     shield: Callable[[], AbstractContextManager[None]] = nullcontext,
     undisturbed: Callable[[], None] = lambda: None,
 ) -> None:
     """Run what is missing. A result is on the disk before the journal says so, and there before it counts.
 
-    A trial that fails because the disk is full has not ended, and the run does (`room_left`). shield: entered
-    for each event, so that an interrupt cannot fall between these. undisturbed: called once nothing is timed
-    any more.
+    A trial that fails because the disk is full has not ended, and the run does (`room_left`). hands: tells
+    which arms people stop or take up on the way. shield: entered for each event, so that an interrupt cannot
+    fall between these. undisturbed: called once nothing is timed any more.
     """
     _advance_search(sweep, source, journal)
     specs = {trial.key: trial for trial in source.state.needed}
@@ -61,16 +64,32 @@ def run_trials(
             sweep.workspace.write_result(event.result)
         journal.record(event)
         view.event(event, specs[event.key])
-        if event.result is None:
-            return
-        before = len(source.decided.needed)
-        opened = source.add(event.result)
+        if event.kind == LEFT:
+            source.left(event.key)
+        if event.result is not None:
+            before = len(source.decided.needed)
+            went_on(source.add(event.result), before)
+
+    def went_on(opened: bool, before: int) -> None:
         if opened:
             take_in_finished(sweep, source, journal)
         if source.decided.search is not None:
             _advance_search(sweep, source, journal)
         if opened or len(source.decided.needed) != before:
             grown()
+
+    def heed(hands: Hands) -> None:
+        with shield():
+            for request in hands.asked():
+                before = len(source.decided.needed)
+                journal.by_hand(request.arm, stopped=request.stopped)
+                view.note(f"{request.arm}: {'stopped by hand' if request.stopped else 'taken up again'}")
+                went_on(source.learn(replace(source.known, stopped=journal.state.stopped)), before)
+            if news := hands.news():
+                view.note(news)
+
+    if hands is not None:
+        source.attend(partial(heed, hands))
 
     def grown() -> None:
         specs.update({trial.key: trial for trial in source.state.needed})

@@ -14,18 +14,17 @@ from bios_sweep.defaults.rules import constant, lora_rank
 from bios_sweep.driver.precision import precision_of
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.engines.training.data import ANSWERS
+from bios_sweep.engines.training.decoder_shape import Shape, shape_of
 from bios_sweep.engines.training.facts import read_config
 from bios_sweep.engines.training.memory import (
     CONTEXT_BYTES,
     FORMATS,
     Fitting,
     Load,
-    Shape,
     fitting,
     most_on_one,
     need_of,
     room_on,
-    shape_of,
     sharers_on,
 )
 from bios_sweep.errors import ConfigError
@@ -56,6 +55,7 @@ def load_of(plan: Plan) -> Load | None:
         dtype=plan.study.baseline.dtype,
         method=max((one.method for one in settings), key=HEAVIER.index),
         gpus=scenario.engine_options.get("gpus", 1),
+        embeddings=any(one.embeddings for one in settings),
     )
 
 
@@ -183,6 +183,7 @@ def least_of_a_trial(
         rank=lora_rank().value if rank in (AUTO, None) else rank,
         dtype=precision_of(values, request).dtype,
         method=trains,
+        embeddings=bool(method.get("embeddings")),
     )
     shape = shape_of(config, parameters)
     if shape is None:

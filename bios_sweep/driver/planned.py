@@ -31,6 +31,10 @@ from bios_sweep.study.plan import Plan
 from bios_sweep.study.trials import TrialSpec
 from bios_sweep.vocabulary import Stage
 
+STAYS_STOPPED = (
+    "{arm} was stopped by hand in {sweep}, and stays stopped here until `bios-sweep resume` takes it up again"
+)
+
 
 @dataclass(frozen=True, kw_only=True)
 class Cost:
@@ -104,8 +108,11 @@ def planned(
         PlanError: the estimate, confirmation included, exceeds `budget.max_hours`.
     """
     plan, workspace = prepared.plan, prepared.workspace
-    earlier = known_of(plan, workspace)
-    stored = StoredResults(workspace, read_state(workspace.journal_file(plan.sweep_id)).results)
+    own = read_state(workspace.journal_file(plan.sweep_id))
+    earlier = known_of(plan, workspace, own)
+    carried = {arm: sweep for arm, sweep in prepared.stopped.items() if arm not in own.by_hand}
+    earlier = replace(earlier, stopped=earlier.stopped | set(carried))
+    stored = StoredResults(workspace, own.results)
     state, results = recall(plan, stored, earlier)
     rate, workers = rate_of(prepared), workers_of(prepared.request)
     prices = None if rate is None else prices_of(prepared, rate, workers)
@@ -147,6 +154,7 @@ def planned(
             *unlimited,
             *lacking,
             *more_warnings,
+            *(STAYS_STOPPED.format(arm=arm, sweep=sweep) for arm, sweep in carried.items()),
         ),
         damaged=tuple(look.damage for look in looks if look.damage),
     )

@@ -70,7 +70,7 @@ class Prepared:
     """A validated command: nothing was started or written yet.
 
     plan: with what earlier studies of its questions add to what was asked. answered: the sweep whose words
-    are printed again.
+    are printed again. stopped: arm -> the earlier study in which somebody stopped it by hand.
     function: what trains, where it was handed over. notes: what stands behind the defaults. warnings: what
     was chosen for the user, and the given values that are without effect, as sentences. precision: the number
     format, which a run may have to ask its workers for.
@@ -81,6 +81,7 @@ class Prepared:
     plan: Plan
     asked: Plan
     answered: str | None
+    stopped: Mapping[str, str]
     workspace: Workspace
     dataset: DataSet | None
     function: OwnFunction | None
@@ -143,6 +144,7 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
         plan=asked.plan,
         asked=plan,
         answered=asked.answered,
+        stopped=asked.stopped,
         workspace=workspace,
         dataset=read.dataset,
         function=function,

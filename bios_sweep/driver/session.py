@@ -14,6 +14,7 @@ from importlib import util
 from typing import Any
 
 from bios_sweep.driver.asked_before import after_earlier, require_unasked
+from bios_sweep.driver.by_hand import Hands
 from bios_sweep.driver.cleaning import remove_dead
 from bios_sweep.driver.cost import workers_of
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
@@ -50,6 +51,7 @@ from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.earlier import known_of, seal_timing
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, require_free
+from bios_sweep.report.content.live import standing_of
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.request import Request
 
@@ -92,6 +94,14 @@ class _Place:
     side_by_side: bool
     words: str
     devices: tuple[Mapping[str, Any], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Heard:
+    """What is listened to while a sweep runs: that it should end, and what else people ask of it."""
+
+    stop: Stop
+    hands: Hands
 
 
 def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
@@ -147,7 +157,8 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
                 f"{plan.to_run} trials to run, {plan.reused} reused; stop with Ctrl-C, "
                 "the same command goes on from there"
             )
-        summary, caught_up = _drive(sweep, place, tracking, listener, stop)
+        heard = _Heard(stop=stop, hands=Hands(prepared.workspace, prepared.plan.sweep_id))
+        summary, caught_up = _drive(sweep, place, tracking, listener, heard, prepared.stopped)
     return Outcome(
         sweep=sweep,
         tracking=tracking,
@@ -172,7 +183,8 @@ def _decided(prepared: Prepared) -> tuple[Prepared, tuple[Mapping[str, Any], ...
     told = replace(prepared.precision, dtype=dtype, known=True)
     asked, told = as_begun(with_dtype(prepared.asked, dtype), told, prepared.workspace, prepared.config)
     after = after_earlier(asked, prepared.workspace)
-    return replace(prepared, plan=after.plan, asked=asked, answered=after.answered, precision=told), found
+    prepared = replace(prepared, plan=after.plan, asked=asked, precision=told)
+    return replace(prepared, answered=after.answered, stopped=after.stopped), found
 
 
 def _gpus_here(prepared: Prepared, executor: Executor) -> tuple[Mapping[str, Any], ...]:
@@ -263,17 +275,28 @@ def _ready_nodes(prepared: Prepared, executor: Executor, listener: Listener) -> 
 
 
 def _drive(
-    sweep: Sweep, place: _Place | None, tracking: Tracking, listener: Listener, stop: Stop
+    sweep: Sweep,
+    place: _Place | None,
+    tracking: Tracking,
+    listener: Listener,
+    heard: _Heard,
+    stopped: Mapping[str, str],
 ) -> tuple[Summary, bool]:
-    """The summary, and whether the tracking store has everything. An interrupt is the journal's last line."""
+    """The summary, and whether the tracking store has everything. An interrupt is the journal's last line.
+
+    stopped: arm -> the earlier study in which somebody stopped it by hand; so it stays until it is taken up.
+    """
     with open_journal(sweep) as journal:
         if place is not None and place.devices:
             journal.decided(sweep.plan.study.baseline.dtype, [str(gpu["name"]) for gpu in place.devices])
-        source = _source(sweep, journal, stop, longest_first if place and place.side_by_side else as_needed)
+        for arm, earlier in stopped.items():
+            if arm not in journal.state.by_hand:
+                journal.by_hand(arm, stopped=True, why=f"in {earlier}")
+        source = _source(sweep, journal, heard, longest_first if place and place.side_by_side else as_needed)
         mirror = Following(tracking, sweep.plan, journal)
         try:
             if place is not None:
-                _run(sweep, source, journal, place, listener, stop, mirror)
+                _run(sweep, source, journal, place, listener, heard, mirror)
             summary = conclude(sweep, source, journal)
         except BaseException as error:
             with suppress(BiosSweepError):  # a full disk may be the very error
@@ -292,10 +315,16 @@ def _follow_overtaken(sweep: Sweep, tracking: Tracking) -> bool:
     return all(followed)
 
 
-def _source(sweep: Sweep, journal: Journal, stop: Stop, order: Order) -> ProcedureSource:
+def _source(sweep: Sweep, journal: Journal, heard: _Heard, order: Order) -> ProcedureSource:
     """Knows all that earlier runs found."""
-    earlier = known_of(sweep.plan, sweep.workspace)
-    source = ProcedureSource(sweep.plan, should_stop=stop.asked, known=earlier, order=order)
+    earlier = known_of(sweep.plan, sweep.workspace, journal.state)
+    source = ProcedureSource(
+        sweep.plan,
+        should_stop=heard.stop.asked,
+        should_pause=heard.hands.paused,
+        known=earlier,
+        order=order,
+    )
     if earlier.timing is not None:
         journal.timed(earlier.timing.to_dict())
         seal_timing(sweep.plan, sweep.workspace)
@@ -309,7 +338,7 @@ def _run(
     journal: Journal,
     place: _Place,
     listener: Listener,
-    stop: Stop,
+    heard: _Heard,
     mirror: Following,
 ) -> None:
     """The mirror begins when nothing is timed any more: it is at work no more than a trial before."""
@@ -323,7 +352,19 @@ def _run(
         metric=sweep.plan.study.metric.name,
         judged_on=sweep.plan.study.metric.words,
         trials_dir=sweep.workspace.trials,
+        standing=lambda: standing_of(
+            sweep.plan, source.state, source.results, source.known.stopped, sweep.tariff
+        ),
     ) as view:
-        run_trials(sweep, source, journal, executor, view, shield=stop.deferred, undisturbed=mirror.begin)
+        run_trials(
+            sweep,
+            source,
+            journal,
+            executor,
+            view,
+            hands=heard.hands,
+            shield=heard.stop.deferred,
+            undisturbed=mirror.begin,
+        )
     if idle := executor.idle_seconds:
         listener.say(f"idle per worker: {', '.join(f'{seconds:.1f} s' for seconds in idle.values())}")

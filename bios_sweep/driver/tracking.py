@@ -85,6 +85,11 @@ class Tracking:
         """One line: where to look at the sweep."""
         return "MLflow: off" if self.tracker is None else self.tracker.link(sweep_id, self.options)
 
+    def followed(self, sweep_id: str, last_entry: int) -> str:
+        """The same for whoever did not run it: empty where this tracker has not all of the sweep."""
+        whole = self.tracker is not None and self.tracker.has(sweep_id, last_entry)
+        return self.link(sweep_id) if whole else ""
+
 
 class Following:
     """The mirror of a run: begun when it may; where it had nothing to do then, looked at again at the end."""

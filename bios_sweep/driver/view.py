@@ -8,6 +8,7 @@ from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from html import escape
 from importlib import util
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -27,17 +28,20 @@ from bios_sweep.procedure.state import Known, State
 from bios_sweep.records.earlier import told_by
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.ledger import read_ledger
+from bios_sweep.records.requests import pause_requested
 from bios_sweep.records.results import without_damage
 from bios_sweep.records.sweep_state import BROKEN, SweepState
 from bios_sweep.records.workspace import PLAN_FILE, Owner, Workspace
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.expense import Tariff
+from bios_sweep.report.content.first import first_screen
 from bios_sweep.report.content.overtaken import withdrawn
+from bios_sweep.report.content.recorded import recorded
 from bios_sweep.report.content.summarise import summarise
 from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.text.failed import broken_line
-from bios_sweep.report.text.glance import html_of, sweep_lines
+from bios_sweep.report.text.first import first_text
 from bios_sweep.sealed import PREFIX, file_digest
 from bios_sweep.study.design import WISHES, Study
 from bios_sweep.study.plan import Plan, build_plan
@@ -72,14 +76,10 @@ class SweepView:
     tariff: Tariff = field(default_factory=Tariff)
 
     def __repr__(self) -> str:
-        return "\n".join(self._lines)
+        return first_text(first_screen(self.summary), recorded(self.summary, self.folder))
 
     def _repr_html_(self) -> str:
-        return html_of(self._lines)
-
-    @property
-    def _lines(self) -> list[str]:
-        return sweep_lines(self.summary, str(self.folder))
+        return f"<pre>{escape(repr(self))}</pre>"
 
     @property
     def sweep_id(self) -> str:
@@ -252,6 +252,8 @@ def status_of(workspace: Workspace, view: SweepView, owner: Owner | None) -> Swe
         driver=owner if driven else None,
         broken=None if driven else _broken(workspace, view),
         damaged=view.damaged,
+        paused=(pause_requested(workspace) or None) if driven else None,
+        stopped=tuple(sorted(view.journal.stopped)) or None,
         command=view.command,
     )
 

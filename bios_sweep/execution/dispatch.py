@@ -14,7 +14,7 @@ from typing import Any
 
 from bios_sweep.errors import BiosSweepError
 from bios_sweep.execution.attempts import interrupted
-from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, EventSink, TrialEvent, TrialSource
+from bios_sweep.ports import ENDED, LEFT, MEASURED, RETRIED, STARTED, EventSink, TrialEvent, TrialSource
 from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import RETRIED_IN_VAIN, Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
@@ -77,6 +77,7 @@ class Dispatch:
         self._clock = clock
         self._slots: dict[int, Slot] = {}
         self._line: deque[Job] = deque()
+        self._attempts: dict[str, int] = {}  # of trials that were left, which may be wanted again
 
     def ready(self, slot: int, worker: str) -> None:
         """A slot has built its engine and waits for a job."""
@@ -157,6 +158,26 @@ class Dispatch:
                 f"workers die before their engine is ready ({entry.deaths_in_a_row} times: {loss.cause})"
             )
 
+    def busy(self, slot: int) -> bool:
+        """Whether a slot has a job."""
+        return self._slots[slot].job is not None
+
+    def unwanted(self) -> dict[int, str]:
+        """Slot -> worker of those whose trial is to be left at its checkpoint."""
+        return {
+            slot: entry.worker
+            for slot, entry in self._slots.items()
+            if entry.worker and entry.job is not None and self._source.unwanted(entry.job.trial.key)
+        }
+
+    def left(self, slot: int) -> None:
+        """A slot lives and has left its trial at its checkpoint, as it was told; it says when it is ready."""
+        entry = self._slots[slot]
+        job, worker = entry.job, entry.worker
+        self.away(slot, None)
+        if job is not None:
+            self._leave(job, worker)
+
     def slot_of(self, worker: str) -> int | None:
         """The slot whose process this is, or None when it is absent."""
         return next((slot for slot, entry in self._slots.items() if entry.worker == worker), None)
@@ -177,6 +198,8 @@ class Dispatch:
             return True
         job = self._next_job()
         if job is None:
+            if self._source.paused:
+                return False
             require_closed(self._source)
             return True
         self._line.appendleft(job)
@@ -197,10 +220,19 @@ class Dispatch:
         }
 
     def _next_job(self) -> Job | None:
-        if self._line:
-            return self._line.popleft()
+        if self._source.paused:
+            return None
+        while self._line:
+            job = self._line.popleft()
+            if not self._source.unwanted(job.trial.key):
+                return job
+            self._leave(job)
         trial = self._source.take()
-        return None if trial is None else Job(trial=trial)
+        return None if trial is None else Job(trial=trial, attempt=1 + self._attempts.pop(trial.key, 0))
+
+    def _leave(self, job: Job, worker: str = "") -> None:
+        self._attempts[job.trial.key] = job.attempt
+        self._tell(LEFT, job, worker)
 
     def _free(self, entry: Slot) -> None:
         if entry.job is not None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from contextlib import closing
 from dataclasses import asdict
@@ -15,6 +16,7 @@ from bios_sweep.execution.dispatch import require_closed
 from bios_sweep.execution.gpus import gpus_here
 from bios_sweep.ports import (
     ENDED,
+    LEFT,
     MEASURED,
     STARTED,
     EventSink,
@@ -27,6 +29,8 @@ from bios_sweep.ports import (
 )
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
+
+PAUSE_SECONDS = 0.2  # chosen: between two looks at whether a pause is over
 
 
 class InlineExecutor:
@@ -66,6 +70,9 @@ class InlineExecutor:
         while not source.stopping:
             trial = source.take()
             if trial is None:
+                if source.paused:
+                    time.sleep(PAUSE_SECONDS)
+                    continue
                 require_closed(source)
                 return
             built = built or _built(engine, engine_options)
@@ -106,7 +113,7 @@ def _lost(cause: str | DeviceError) -> ClusterLostError:
 def _run_one(
     engine: TrialEngine, trial: TrialSpec, source: TrialSource, record: EventSink, directory: Path
 ) -> TrialResult | None:
-    """Returns the trial's result, or None when a stop left it open."""
+    """Returns the trial's result, or None when it was left at its checkpoint."""
     worker = worker_name()
     record(TrialEvent(kind=STARTED, key=trial.key, worker=worker))
     with closing(attempt_trial(engine, trial, directory, attempt=1)) as items:
@@ -118,5 +125,8 @@ def _run_one(
                 return item
             record(TrialEvent(kind=MEASURED, key=trial.key, worker=worker, measurement=item))
             if source.stopping:
+                return None
+            if source.unwanted(trial.key):
+                record(TrialEvent(kind=LEFT, key=trial.key, worker=worker))
                 return None
     return None

@@ -18,6 +18,10 @@ from bios_sweep.settings import BFLOAT16
 UTILISATION = 0.3
 # Of the training rate that generating answers reaches: all weights are read for each token. Chosen.
 DECODING = 0.03
+# Operations of training that pass while a number is read or written. In bfloat16 on GPUs by the data sheets
+# of A100 and H100, 94 and 177 at the utilisation above; elsewhere as PEFT's DoRA was measured on one thread
+# of a CPU in float32, 10 to 23.
+MOVING, MOVING_BFLOAT16_ON_GPU = 15.0, 120.0
 TERA = 1e12
 GPU_MAKERS = ("NVIDIA", "AMD Instinct", "AMD Radeon", "Tesla", "GeForce")  # how drivers begin a GPU's name
 # Operations per second and thread. Measured: 4.5e11 of them took a trial of sweeps=demo 19 and 21 s on one
@@ -27,12 +31,16 @@ THREAD = 25e9
 
 @dataclass(frozen=True, kw_only=True)
 class Speed:
-    """What a device is taken to compute. name: of the slowest kind. peak: TFLOP/s; None on CPUs."""
+    """What a device is taken to compute. name: of the slowest kind. peak: TFLOP/s; None on CPUs.
+
+    moving: operations that pass while a number is moved.
+    """
 
     name: str
     peak: float | None
     utilisation: float | None
     per_second: float
+    moving: float = MOVING
 
 
 def speed_of_gpus(names: Sequence[str], dtype: str, sharers: int) -> Speed | None:
@@ -51,6 +59,7 @@ def speed_of_gpus(names: Sequence[str], dtype: str, sharers: int) -> Speed | Non
         peak=rates[name],
         utilisation=UTILISATION,
         per_second=rates[name] * TERA * UTILISATION / sharers,
+        moving=MOVING_BFLOAT16_ON_GPU if dtype == BFLOAT16 else MOVING,
     )
 
 

@@ -56,8 +56,11 @@ class _Asked:
     def covering(self, look: Look, seeds: Sequence[int]) -> bool:
         """Whether the look had every trial that these seeds would bring, under the same rule.
 
-        What met nobody on fresh seeds, or fewer, may be decided by these.
+        What met nobody on fresh seeds, or fewer, may be decided by these. Nothing covers what was stopped by
+        hand.
         """
+        if look.stopped:
+            return False
         unmet = look.word == Word.UNCONFIRMED or (look.word == Word.INCONCLUSIVE and look.fresh)
         if unmet and self.fresh > len(look.fresh):
             return False

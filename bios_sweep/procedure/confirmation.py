@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from bios_sweep.decision.finding import Finding, FreshTest, Margin
 from bios_sweep.decision.fresh import judge_fresh
 from bios_sweep.decision.question import Question
 from bios_sweep.procedure.budgets import seen_budgets, without_equal_budget
+from bios_sweep.procedure.by_hand import UNMET, halted_arms
 from bios_sweep.procedure.cell import Cell, Fresh, fresh_of, joined
 from bios_sweep.procedure.questions import WINNER
 from bios_sweep.procedure.served import OWN_RATE, done, retuned
@@ -32,6 +33,9 @@ def confirmed(cell: Cell, state: State, candidates: Mapping[Question, Finding], 
     if together is not None:
         arms[together.name] = together
     trials = confirmation_trials(cell.plan.study, tuple(arms.values()), _met_before(cell.plan, candidates))
+    gone = halted_arms(trials, cell.known.stopped, cell.results)
+    if gone:
+        return _without(cell, state, candidates, tests, trials, gone, margin)
     extra = [arm for arm in arms.values() if arm not in cell.plan.arms and arm != winner]
     state = dataclasses.replace(
         state,
@@ -49,6 +53,38 @@ def confirmed(cell: Cell, state: State, candidates: Mapping[Question, Finding], 
     return held_together(cell, ended, candidates, together, fresh, margin)
 
 
+def _without(
+    cell: Cell,
+    state: State,
+    candidates: Mapping[Question, Finding],
+    tests: Mapping[Question, FreshTest],
+    trials: Sequence[TrialSpec],
+    gone: frozenset[str],
+    margin: Margin,
+) -> State:
+    """The confirmation of the candidates that still run; fresh seeds that were seen stay needed."""
+    lost = {question: gone & {tests[question].arm, tests[question].over} for question in candidates}
+    left_open = {
+        question: _stopped(cell.plan, finding, lost[question])
+        for question, finding in candidates.items()
+        if lost[question]
+    }
+    state = dataclasses.replace(
+        state,
+        needed=joined(state.needed, [trial for trial in trials if trial.key in cell.results]),
+        findings={**state.findings, **left_open},
+        halted=state.halted.union(gone),
+    )
+    rest = {question: finding for question, finding in candidates.items() if not lost[question]}
+    return confirmed(cell, state, rest, margin) if rest else done(cell, state, state.findings)
+
+
+def _stopped(plan: Plan, finding: Finding, arms: Collection[str]) -> Finding:
+    unmet = (UNMET(level=plan.arm(arm).label or arm) for arm in sorted(arms))
+    reasons = (*finding.reasons, *unmet)
+    return dataclasses.replace(finding, state=Word.INCONCLUSIVE, test=None, reasons=reasons)
+
+
 def foreseen(cell: Cell, state: State, candidates: Mapping[Question, Finding]) -> State:
     """Screening with the fresh trials of candidates that were found at an earlier look.
 
@@ -60,7 +96,11 @@ def foreseen(cell: Cell, state: State, candidates: Mapping[Question, Finding]) -
     if not candidates or not cell.rule.confirmation_seeds or cell.plan.study.history is not None:
         return state
     arms, _ = _sent(cell, candidates, None)
-    trials = confirmation_trials(cell.plan.study, tuple(arms.values()))
+    trials = [
+        trial
+        for trial in confirmation_trials(cell.plan.study, tuple(arms.values()))
+        if trial.arm not in cell.known.stopped or trial.key in cell.results
+    ]
     return dataclasses.replace(
         state,
         needed=joined(state.needed, trials),

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
 from bios_sweep.claims import REPEAT, Claim
@@ -17,7 +17,8 @@ from bios_sweep.decision.finding import EDGE, Finding
 from bios_sweep.decision.gates import BASELINE_DIVERGED
 from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
-from bios_sweep.jsonable import from_fields
+from bios_sweep.jsonable import OPTIONAL, from_fields
+from bios_sweep.procedure.by_hand import STOPPED, identity_of
 from bios_sweep.procedure.questions import arms_asked, factor_of, levels_of, questions
 from bios_sweep.procedure.served import own_cell, serves, stands_for
 from bios_sweep.procedure.state import State
@@ -47,7 +48,8 @@ class Look:
     on which candidates met the default. rule: what a verdict rests on
     beside trials. value: what the word stands for. counts: whether the study could have given a word. pools:
     whether its trials belong into every later judgement of the question. series, changed: as in
-    `study.history`.
+    `study.history`. stopped: arm -> identity of its settings, of those that somebody stopped by hand and that
+    nothing excluded.
     """
 
     sweep: str
@@ -69,6 +71,7 @@ class Look:
     pools: bool
     series: int = 0
     changed: bool = False
+    stopped: Mapping[str, str] | None = field(default=None, metadata=OPTIONAL)
 
     @property
     def told_again(self) -> bool:
@@ -76,8 +79,9 @@ class Look:
         return not self.seeds
 
     def to_dict(self) -> dict[str, Any]:
-        """Plain values, for the ledger and the journal."""
-        return dict(plain(asdict(self)))
+        """Plain values, for the ledger and the journal; `stopped` only where something was."""
+        values = dict(plain(asdict(self)))
+        return values if self.stopped else {key: one for key, one in values.items() if key != "stopped"}
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Look:
@@ -239,6 +243,7 @@ def _look(plan: Plan, cell: Plan, question: Question, known: str, state: State) 
     before = history.of(factor.name) if history else None
     levels = levels_of(cell, factor.name, state.untested)
     screening, final = state.screening[question], state.findings[question]
+    stopped = _stopped(cell, question, final, state)
     asked = arms_asked(cell, question) - {cell.baseline.name}
     seeds = () if _stands(study, cell, question) else _seeds(state, Stage.SCREENING, asked)
     tested = [
@@ -262,11 +267,22 @@ def _look(plan: Plan, cell: Plan, question: Question, known: str, state: State) 
         rule=rule_of(study, question.claim),
         word=str(final.state),
         value=stands_for(cell, question, final) if serves(question, final) else None,
-        counts=len(seeds) > 1 and _could_tell(screening) and not is_any(final.reasons, EDGE, LADDER_EDGE),
+        counts=len(seeds) > 1
+        and _could_tell(screening)
+        and not (stopped or is_any(final.reasons, EDGE, LADDER_EDGE)),
         pools=len(seeds) > 1 and (_could_tell(screening) or is_any(screening.reasons, BASELINE_DIVERGED)),
         series=before.series if before else 0,
         changed=bool(before and before.changed),
+        stopped=stopped or None,
     )
+
+
+def _stopped(cell: Plan, question: Question, final: Finding, state: State) -> dict[str, str]:
+    """The arms whose stop leaves the question without a word."""
+    if not is_any(final.reasons, *STOPPED):
+        return {}
+    lacking = arms_asked(cell, question) & state.halted
+    return {arm.name: identity_of(arm) for arm in cell.arms if arm.name in lacking}
 
 
 def _seeds(state: State, stage: str, arms: set[str] | None = None) -> tuple[int, ...]:

@@ -178,6 +178,7 @@ def _merged(states: Sequence[State], plan: Plan) -> State:
         costs={arm: cost for state in states for arm, cost in state.costs.items()},
         seen={asked: seen for state in states for asked, seen in state.seen.items()},
         untested={arm: how for state in states for arm, how in state.untested.items()},
+        halted=frozenset().union(*(state.halted for state in states)),
         beside=tuple(row for state in states for row in state.beside),
         ahead=tuple({t.key: t for state in states for t in state.ahead if t.key not in missing}.values()),
         waits=tuple(frozenset(trial.key for trial in state.missing) for state in states),

@@ -20,6 +20,7 @@ from bios_sweep.decision.gates import BASELINE_DIVERGED, BLOCKS_MISSING
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.verdicts import NO_CLUSTERS, TOO_FEW_CLUSTERS
 from bios_sweep.errors import PlanError
+from bios_sweep.procedure.by_hand import STOPPED
 from bios_sweep.procedure.next_levels import (
     FREEDOM,
     LEAST_SEEDS,
@@ -29,7 +30,7 @@ from bios_sweep.procedure.next_levels import (
     extended,
     seeds_needed,
 )
-from bios_sweep.procedure.questions import factor_of
+from bios_sweep.procedure.questions import arms_asked, factor_of
 from bios_sweep.procedure.screening import NO_LEVEL as NONE_TESTED
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.procedure.suggestion import FRESH_SEEDS, Ask, again, asked, gentler
@@ -79,6 +80,8 @@ def _step(plan: Plan, question: Question, state: State, results: Results) -> Pla
         study = gentler(plan, state, results).study
         rate = None if study is None else study.baseline.learning_rate
         return _study(Step.RATE, study, results, levels=(rate,))
+    if is_any(final.reasons, *STOPPED):
+        return _taken_up(plan, question, state, results)
     if is_any(final.reasons, BLOCKS_MISSING, SEEDS_MISSING, NONE_TESTED):
         lost = tuple(t for t in state.needed if t.key in results and results[t.key].status == Status.FAILED)
         return Planned(step=NextStep(kind=Step.AGAIN, trials=len(lost)), trials=lost)
@@ -98,6 +101,20 @@ def _step(plan: Plan, question: Question, state: State, results: Results) -> Pla
         return None
     too_many = found is not None and margin is not None and question.claim.plain and screening.bounds
     return _coarser(plan, question, screening, margin, state) if too_many and margin else None
+
+
+def _taken_up(plan: Plan, question: Question, state: State, results: Results) -> Planned:
+    """The trials that the arms lack on the seeds that the others had."""
+    halted = [arm for arm in plan.arms if arm.name in arms_asked(plan, question) & state.halted]
+    seeds = {trial.seed for trial in state.needed if trial.stage == Stage.SCREENING}
+    names = {arm.name for arm in halted}
+    lacking = tuple(
+        trial
+        for trial in plan.trials
+        if trial.arm in names and trial.seed in seeds and trial.key not in results
+    )
+    levels = tuple(arm.name for arm in halted)
+    return Planned(step=NextStep(kind=Step.TAKEN_UP, trials=len(lacking), levels=levels), trials=lacking)
 
 
 def clusters_needed(screening: Finding, margin: float, alpha: float) -> int | None:

@@ -15,6 +15,7 @@ from bios_sweep.decision.looks import last_bounds, out_of
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.verdicts import Asked, screen_claims
 from bios_sweep.procedure.budgets import judged_as_seen
+from bios_sweep.procedure.by_hand import Rival, halted_arms, held_against, rivals_of
 from bios_sweep.procedure.cell import Cell
 from bios_sweep.procedure.pairing import doubted
 from bios_sweep.procedure.questions import factor_of, ladder_of, levels_of
@@ -37,20 +38,29 @@ def screened(cell: Cell) -> State:
     margins: dict[Question, Margin] = {}
     margin = None
     untested: dict[str, str] = {}
+    halted: frozenset[str] = frozenset()
     for look in cell.rule.looks:
         excluded = {one: excluded_arms(cell, one, findings.get(one), margins.get(one)) for one in still_open}
-        trials = look_trials(cell.plan, excluded, look)
-        needed.update({trial.key: trial for trial in trials if trial.key not in needed})
+        wanted = look_trials(cell.plan, excluded, look)
+        gone = halted_arms(wanted, cell.known.stopped, cell.results)
+        halted |= gone
+        trials = [trial for trial in wanted if trial.arm not in gone]
+        ended = [trial for trial in wanted if trial.arm in gone and trial.key in cell.results]
+        needed.update({trial.key: trial for trial in (*trials, *ended) if trial.key not in needed})
         missing = cell.missing(trials)
         if missing:
-            return _screening(needed, findings, margins, untested=untested, missing=missing)
+            return _screening(needed, findings, margins, untested=untested, missing=missing, halted=halted)
         asked_again = {trial.arm for trial in trials}
         untested = {arm: how for arm, how in untested.items() if arm not in asked_again}
         untested |= untested_arms(cell.plan, trials, cell.results)
+        rivals = {
+            one: rivals_of(cell.plan, one, gone.difference(excluded[one]), findings.get(one))
+            for one in still_open
+        }
         asked = [
             Asked(
                 question=one,
-                levels=levels_of(cell.plan, one.factor, untested),
+                levels=levels_of(cell.plan, one.factor, {*untested, *(rival.arm for rival in rivals[one])}),
                 ladder=ladder_of(cell.plan, one),
                 excluded=excluded[one],
                 bracket=findings[one].bracket if one in findings else None,
@@ -58,8 +68,9 @@ def screened(cell: Cell) -> State:
             for one in still_open
         ]
         tested = [trial for trial in trials if trial.arm not in untested]
-        margin, found = _look(cell, tested, asked, _before(cell, trials, findings))
+        margin, found = _look(cell, tested, asked, _before(cell, trials, findings), rivals)
         found = judged_as_seen(cell.plan, trials, cell.results, doubted(cell.plan, cell.results, found))
+        found = {one: held_against(finding, rivals[one], margin) for one, finding in found.items()}
         findings |= found
         margins |= dict.fromkeys(found, margin) if margin else {}
         still_open = [question for question in still_open if findings[question].state == Word.UNDECIDED]
@@ -67,7 +78,7 @@ def screened(cell: Cell) -> State:
             break
     for question in still_open:
         findings[question] = dataclasses.replace(findings[question], state=Word.INCONCLUSIVE)
-    return _screening(needed, findings, margins, margin, untested)
+    return _screening(needed, findings, margins, margin, untested, halted=halted)
 
 
 def excluded_arms(
@@ -110,13 +121,21 @@ def _before(
 
 
 def _look(
-    cell: Cell, trials: Sequence[TrialSpec], asked: Sequence[Asked], before: Mapping[str, Bound]
+    cell: Cell,
+    trials: Sequence[TrialSpec],
+    asked: Sequence[Asked],
+    before: Mapping[str, Bound],
+    rivals: Mapping[Question, Sequence[Rival]],
 ) -> tuple[Margin | None, dict[Question, Finding]]:
-    """The margin and what each open question comes to, by the look's trials of the arms that were tested."""
+    """The margin and what each open question comes to, by the look's trials of the arms that were tested.
+
+    Where a rival is no plain level of its factor, what levels are held against is gone: nothing is judged.
+    """
     table = table_of(cell.plan, trials, cell.results)
+    whole = [one for one in asked if one.levels.arms and not _without_yardstick(cell.plan, one, rivals)]
     found = screen_claims(
         table,
-        [one for one in asked if one.levels.arms],
+        whole,
         cell.rule,
         costs=costs_of(cell.plan, cell.known.timing),
         durations=cell.plan.durations,
@@ -124,11 +143,17 @@ def _look(
         sums=sums_of(cell.plan, trials, cell.results, cell.known),
         before=before,
     )
-    found |= {one.question: stopped(table, one.levels, NO_LEVEL()) for one in asked if not one.levels.arms}
+    found |= {one.question: stopped(table, one.levels, NO_LEVEL()) for one in asked if one not in whole}
     guards = guards_of(cell.plan, trials, cell.results, cell.known)
     alpha = cell.rule.alpha / len(cell.rule.looks)
     kept = {one.question: _guarded(found[one.question], one.question.claim, guards, alpha) for one in asked}
     return margin_of(table, cell.rule), kept
+
+
+def _without_yardstick(plan: Plan, asked: Asked, rivals: Mapping[Question, Sequence[Rival]]) -> bool:
+    own = {arm.name for arm in plan.levels_of(asked.question.factor)}
+    gone = {rival.arm for rival in rivals[asked.question]}
+    return bool(gone) and (asked.ladder is not None or not gone <= own)
 
 
 def _guarded(finding: Finding, claim: Claim, guards: Sequence[Guard], alpha: float) -> Finding:
@@ -146,6 +171,7 @@ def _screening(
     margin: Margin | None = None,
     untested: Mapping[str, str] | None = None,
     missing: tuple[TrialSpec, ...] = (),
+    halted: frozenset[str] = frozenset(),
 ) -> State:
     return State(
         stage=Stage.SCREENING,
@@ -156,4 +182,5 @@ def _screening(
         margin=margin,
         margins=margins,
         untested=untested or {},
+        halted=halted,
     )

@@ -28,6 +28,10 @@ def recall(
         results |= finished
 
 
+def _nothing() -> None:
+    """What is looked at where nobody asks anything."""
+
+
 class ProcedureSource:
     """A `ports.TrialSource`: hands out what the procedure needs and grows as results come in.
 
@@ -46,19 +50,22 @@ class ProcedureSource:
         self,
         plan: Plan,
         should_stop: Callable[[], bool] = lambda: False,
+        should_pause: Callable[[], bool] = lambda: False,
         known: Known = NOTHING,
         order: Order = as_needed,
     ) -> None:
-        """should_stop: asked whenever a trial could start. known: what was found out outside the trials.
+        """should_stop, should_pause: asked whenever a trial could start. known: found out outside the trials.
 
         order: of a state's missing trials, in which they are handed out.
         """
         self._order = order
         self._plan = plan
         self._results: dict[str, TrialResult] = {}
-        self._taken: set[str] = set()
+        self._taken: dict[str, str] = {}  # key -> arm
         self._known = known
         self._should_stop = should_stop
+        self._should_pause = should_pause
+        self._attend: Callable[[], None] = _nothing
         self._broken: TrialResult | None = None
         self._last = None
         self._recompute()
@@ -67,6 +74,28 @@ class ProcedureSource:
     def stopping(self) -> bool:
         """Whether the user asked to stop."""
         return self._should_stop()
+
+    def attend(self, look: Callable[[], None]) -> None:
+        """Have `look` called whenever a trial could start or go on; it may make the source `learn`."""
+        self._attend = look
+
+    @property
+    def paused(self) -> bool:
+        """Whether the user holds the run."""
+        self._attend()
+        return self._should_pause()
+
+    def unwanted(self, key: str) -> bool:
+        """Whether a trial that was taken is needed no more, for its arm was stopped by hand."""
+        self._attend()
+        return self._taken.get(key) in self._known.stopped and not (
+            key in self._missing or key in self._ahead
+        )
+
+    def left(self, key: str) -> None:
+        """A trial that was taken stays at its checkpoint; it is offered again once it is wanted again."""
+        self._taken.pop(key, None)
+        self._line = self._made_line()
 
     @property
     def state(self) -> State:
@@ -104,11 +133,11 @@ class ProcedureSource:
 
     def take(self) -> TrialSpec | None:
         """The next trial that nobody has taken yet."""
-        if self.stopping or self.broken:
+        if self.stopping or self.broken or self.paused:
             return None
         chosen = self._line.pop(self._taken)
         if chosen is not None:
-            self._taken.add(chosen.key)
+            self._taken[chosen.key] = chosen.arm
         return chosen
 
     def add(self, result: TrialResult) -> bool:
@@ -152,5 +181,8 @@ class ProcedureSource:
         self._state = self._last.state
         self._missing = {trial.key: trial for trial in self._state.missing}
         self._ahead = {trial.key: trial for trial in self._state.ahead}
-        self._line = Line([*self._order(self._plan, self._state), *self._state.ahead], self._taken)
+        self._line = self._made_line()
         self._waits = [set(keys) for keys in self._state.waits if keys]
+
+    def _made_line(self) -> Line:
+        return Line([*self._order(self._plan, self._state), *self._state.ahead], self._taken)

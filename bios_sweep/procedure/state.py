@@ -29,13 +29,15 @@ class Known:
     """What was found out outside the trials.
 
     timing: of the probe. proposals: of the joint search so far. importance: of the searched settings.
-    clusters: trial key and file -> its evaluation by cluster, where it was kept.
+    clusters: trial key and file -> its evaluation by cluster, where it was kept. stopped: arms that somebody
+    stopped by hand.
     """
 
     timing: Timing | None = None
     proposals: tuple[Proposal, ...] = ()
     importance: Mapping[str, float] = field(default_factory=dict)
     clusters: Callable[[str, str], ClusterSums | None] = no_clusters
+    stopped: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,8 @@ class State:
     served: factor -> value that may be served as a default (confirmed or refined). profiles: profile ->
     factor -> value, where it differs from what is served to everyone. withheld: question -> why the value
     that it settled is served to nobody. costs: arm -> time over the default's.
-    untested: arm -> how its trials failed, of levels that failed at every seed. seen: what a script's arms
+    untested: arm -> how its trials failed, of levels that failed at every seed. halted: arms that were
+    stopped by hand and lack a trial. seen: what a script's arms
     were seen to spend, by question. before: what the rule of before says, where it was changed after results
     were seen. beside: what variations do to the metrics that do not decide. waits: of a crossed study the
     keys that each of its cells still lacked when this was decided. ahead: of `needed`, trials without a
@@ -91,6 +94,7 @@ class State:
     costs: Mapping[str, CostRatio] = field(default_factory=dict)
     search: Search | None = None
     untested: Mapping[str, str] = field(default_factory=dict)
+    halted: frozenset[str] = frozenset()
     seen: Mapping[Question, Budgets] = field(default_factory=dict)
     before: Mapping[Question, Finding] = field(default_factory=dict)
     beside: tuple[BesideRow, ...] = ()

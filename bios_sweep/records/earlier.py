@@ -22,13 +22,13 @@ from bios_sweep.study.search import Proposal
 from bios_sweep.study.trials import ANSWER_SECONDS, timing_key
 from bios_sweep.vocabulary import Status
 
+NOTHING_YET = SweepState()
 
-def known_of(plan: Plan, workspace: Workspace) -> Known:
-    """What a run of the plan finds in its workspace: any sweep's timing of these arms, its own proposals."""
+
+def known_of(plan: Plan, workspace: Workspace, own: SweepState = NOTHING_YET) -> Known:
+    """What a run of the plan finds: any sweep's timing of these arms, and what its own journal says."""
     found = workspace.read_timing(timing_key_of(plan)) if plan.timed_arms else None
-    journal = workspace.journal_file(plan.sweep_id)
-    own = told_by(read_state(journal) if plan.study.decision.refine else SweepState(), workspace)
-    return replace(own, timing=None if found is None else named_timing(plan, found))
+    return replace(told_by(own, workspace), timing=None if found is None else named_timing(plan, found))
 
 
 def told_by(journal: SweepState, workspace: Workspace) -> Known:
@@ -38,6 +38,7 @@ def told_by(journal: SweepState, workspace: Workspace) -> Known:
         proposals=tuple(Proposal.from_dict(values) for values in journal.proposals),
         importance=journal.importance,
         clusters=ClusterReader(workspace),
+        stopped=journal.stopped,
     )
 
 

@@ -25,7 +25,7 @@ from typing import Any
 from bios_sweep.atomic import sync
 from bios_sweep.errors import StorageError
 from bios_sweep.paths import open_regular, read_regular
-from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
+from bios_sweep.ports import ENDED, LEFT, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.chain import CHAIN, Link, Reached, end_file, leave_end, read_end
 from bios_sweep.records.lines import ended_fields, measured_fields, planned_fields
 from bios_sweep.records.replay import Entry, advance, replay
@@ -122,6 +122,15 @@ class Journal:
         """An attempt was lost (worker or node died); the trial goes on elsewhere."""
         self._append("retried", key=key, cause=masked(cause), failure=failure)
 
+    def left(self, key: str) -> None:
+        """A trial stays at its checkpoint: nobody wants it any more, for its arm was stopped by hand."""
+        self._append("left", key=key)
+
+    def by_hand(self, arm: str, *, stopped: bool, why: str = "") -> None:
+        """Somebody stopped an arm, or took it up again. why: where this was not asked of this very sweep."""
+        if self.state.by_hand.get(arm, False) != stopped:
+            self._append("by_hand", arm=arm, stopped=stopped, **({"why": why} if why else {}))
+
     def ended(self, result: TrialResult) -> None:
         """A trial is over. Written last, after its result.json, so that it is never said too early."""
         result = replace(result, cause=masked(result.cause))
@@ -136,6 +145,8 @@ class Journal:
             self.measured(event.key, event.measurement)
         elif event.kind == RETRIED:
             self.retried(event.key, event.cause, event.failure)
+        elif event.kind == LEFT:
+            self.left(event.key)
         elif event.kind == ENDED and event.result is not None:
             self.ended(event.result)
         else:

@@ -113,6 +113,12 @@ def _retried(trial: TrialState, entry: Entry) -> TrialState:
 
 
 @_of_a_trial
+def _left(trial: TrialState, entry: Entry) -> TrialState:
+    """It waits at its checkpoint, for its arm was stopped by hand."""
+    return replace(trial, status=PLANNED, lost=False)
+
+
+@_of_a_trial
 def _ended(trial: TrialState, entry: Entry) -> TrialState:
     return replace(_settled(trial, entry), ended=entry.milliseconds)
 
@@ -166,11 +172,15 @@ _CHANGES: Mapping[str, Change] = MappingProxyType(
         "started": _started,
         "measured": _measured,
         "retried": _retried,
+        "left": _left,
         "ended": _ended,
         "reused": _reused,
         "kept": _kept,
         "verdict": _judged,
         "noted": lambda state, entry: replace(state, notes=(*state.notes, entry.fields["text"])),
+        "by_hand": lambda state, entry: replace(
+            state, by_hand={**state.by_hand, entry.fields["arm"]: bool(entry.fields["stopped"])}
+        ),
         "timed": lambda state, entry: replace(state, timing=entry.fields["timing"]),
         "decided": lambda state, entry: replace(
             state, decided={"dtype": entry.fields["dtype"], "devices": entry.fields["devices"]}

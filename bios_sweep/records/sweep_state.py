@@ -73,7 +73,8 @@ class SweepState:
 
     timing: what the timing probe measured. decided: the number format and the GPUs it was decided for.
     proposals: of the joint search, in order.
-    notes: what the procedure said on its way (stages, looks).
+    notes: what the procedure said on its way (stages, looks). by_hand: arm -> whether it is stopped, of those
+    that somebody stopped by hand or took up again.
     report: file name -> sha256 of what was written last. started, latest: milliseconds since 1970.
     """
 
@@ -81,6 +82,7 @@ class SweepState:
     trials: Trials = field(default_factory=lambda: Trials({}))
     verdicts: tuple[Verdict, ...] = ()
     notes: tuple[str, ...] = ()
+    by_hand: Mapping[str, bool] = field(default_factory=dict)
     timing: Mapping[str, Any] | None = None
     decided: Mapping[str, Any] | None = None
     proposals: tuple[Mapping[str, Any], ...] = ()
@@ -95,6 +97,11 @@ class SweepState:
     def verdict(self) -> Mapping[str, Any] | None:
         """The latest verdict's payload."""
         return self.verdicts[-1].payload if self.verdicts else None
+
+    @property
+    def stopped(self) -> frozenset[str]:
+        """The arms that are stopped by hand now."""
+        return frozenset(arm for arm, stopped in self.by_hand.items() if stopped)
 
     def count(self, status: str) -> int:
         """Trials with that status now."""

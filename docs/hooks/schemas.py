@@ -24,9 +24,11 @@ from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
 from bios_sweep.doctor.line import Diagnosis
+from bios_sweep.driver.by_hand import ArmAnswer
 from bios_sweep.ports import PreflightLine
 from bios_sweep.procedure.looks import Look
 from bios_sweep.reasons import Reason
+from bios_sweep.records.workspace import Owner
 from bios_sweep.reference.listed import Listing
 from bios_sweep.reference.terms import Glossary
 from bios_sweep.rehearsal.summary import RehearsalSummary
@@ -38,6 +40,7 @@ from bios_sweep.report.content.answers import (
     TrialLogs,
     Verification,
 )
+from bios_sweep.report.content.beginning import Beginning
 from bios_sweep.report.content.plan_summary import PlanSummary
 from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import MetricRow, Summary
@@ -103,6 +106,8 @@ ENTRIES = {
     "started": {"key": str, "worker": str},
     "measured": {"key": str, "measurement": Measurement},
     "retried": {"key": str, "cause": str, "failure": str},
+    "left": {"key": str},
+    "by_hand": {"arm": str, "stopped": bool, "why": NotRequired[str]},
     "ended": {"key": str, "result": TrialResult},
     "kept": {"key": str, "folder": str},
     "noted": {"text": str},
@@ -162,12 +167,17 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
     "doctor": ("What `doctor --json` prints.", Diagnosis),
     "keys": ("What `keys WORD --json` prints.", Listing),
     "explain": ("What `explain TERM --json` prints.", Glossary),
+    "init": ("What `init --json` prints.", Beginning),
     "plan": ("What `plan --json` prints.", PlanSummary),
     "run": (
         "What `run --json` prints: the report with what became of it, or the preflight that ended the run.",
         [{**keys_of(Summary), **RAN}, {"preflight": list[PreflightLine]}],
     ),
     "status": ("What `status --json` prints.", SweepStatus),
+    "by_hand": (
+        "What `stop --json`, `pause --json` and `resume --json` print.",
+        [ArmAnswer, {"stopping": Owner, "now": bool}, {"pausing": Owner}, {"resuming": Owner}],
+    ),
     "logs": ("What `logs --json` and `logs TRIAL --json` print.", [SweepLogs, TrialLogs]),
     "clean": ("What `clean --json` prints.", Cleaning),
     "verify": ("What `verify --json` prints.", Verification),

@@ -414,9 +414,10 @@ def test_the_audit_is_readable_at_80_columns(tmp_path, capsys, monkeypatch):
     assert max(map(len, out.splitlines())) <= 80
     titles = (
         "What do these runs support?",
-        "What weakens them",
-        "These runs support",
-        "What would settle it",
+        "columns: metric",
+        "sure?",
+        "to be sure",
+        "cost",
     )
     places = [out.index(title) for title in titles]
     assert places == sorted(places)

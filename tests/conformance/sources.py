@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 
 from bios_sweep.errors import DeviceError, NoClockError
-from bios_sweep.ports import ENDED, MEASURED, Executor, Probe, Timed, TrialEvent
+from bios_sweep.ports import ENDED, LEFT, MEASURED, Executor, Probe, Timed, TrialEvent
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import TrialResult, TrialSpec
 
@@ -22,13 +22,17 @@ class ListSource:
         self._then = list(then)
         self.offered = [*trials]
         self._running = 0
-        self.stopping = False
+        self.stopping = self.paused = False
+        self.given_up: set[str] = set()
 
     def take(self) -> TrialSpec | None:
-        if not self._waiting:
+        if self.paused or not self._waiting:
             return None
         self._running += 1
         return self._waiting.pop(0)
+
+    def unwanted(self, key: str) -> bool:
+        return key in self.given_up
 
     def add(self, trial: TrialSpec) -> None:
         self.offered.append(trial)
@@ -54,7 +58,7 @@ class Log:
 
     def __call__(self, event: TrialEvent) -> None:
         self.events.append(event)
-        if event.kind == ENDED:
+        if event.kind in (ENDED, LEFT):
             self._source.ended()
         self._act(event)
 

@@ -14,7 +14,7 @@ import pytest
 from bios_sweep.errors import BiosSweepError
 from bios_sweep.execution.attempts import load_engine
 from bios_sweep.execution.inline import InlineExecutor
-from bios_sweep.ports import ENDED, MEASURED, STARTED, Executor, Probe, Timed
+from bios_sweep.ports import ENDED, LEFT, MEASURED, STARTED, Executor, Probe, Timed
 from bios_sweep.request import Request
 from bios_sweep.vocabulary import Status
 from tests.conformance.sources import SETTINGS, ListSource, Log, numbers, timed_by, trials
@@ -202,6 +202,24 @@ def test_a_stopped_run_leaves_the_rest_and_a_second_one_goes_on_with_the_same_nu
     for trial in GOOD:
         assert second.steps(trial.key) == [0, 2, 4, 6]
         assert numbers(second.results[trial.key]) == numbers(undisturbed.results[trial.key])
+
+
+@pytest.mark.parametrize("executor", EXECUTORS)
+def test_a_trial_that_nobody_wants_is_left_at_its_checkpoint_and_the_others_end(
+    request, executor, planted, tmp_path
+):
+    source = ListSource(GOOD)
+
+    def give_up(event):
+        if event.kind == MEASURED and not source.given_up:
+            source.given_up.add(event.key)
+
+    log = run(request, executor, planted, source, tmp_path, act=give_up)
+    left = [event.key for event in log.of(LEFT)]  # none where it ended before its worker had heard
+    assert set(left) <= source.given_up
+    assert Counter([*left, *log.results]) == Counter(trial.key for trial in GOOD)
+    assert all(list((tmp_path / key).glob("checkpoint.*")) for key in left)
+    assert left or executor != "inline"
 
 
 def test_a_source_that_is_open_but_offers_nothing_is_an_error_not_a_wait(

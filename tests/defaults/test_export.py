@@ -331,6 +331,7 @@ def test_noise_on_embeddings_has_a_key_where_it_is_on(tool):
 
 def test_hydra_has_a_key_for_every_setting_that_a_baseline_gives():
     rare = {"neftune_alpha": 5.0, "alpha_rule": "rank", "targets": "mlp", "init": "gaussian"}
+    rare |= {"embeddings": True}
     rare |= {"schedule": "wsd", "decay_fraction": 0.3, "dpo_beta": 0.2, "dpo_length_normalised": True}
     changed = dataclasses.replace(SETTINGS, adam_beta2=0.99, **rare)
     written = defaults.export(changed, to="hydra")

@@ -14,12 +14,13 @@ from bios_sweep.driver.cost import prices_of, rate_of
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.planned import planned
 from bios_sweep.driver.prepare import prepare
-from bios_sweep.engines.training.memory import shape_of
+from bios_sweep.engines.training.decoder_shape import shape_of
 from bios_sweep.engines.training.operations import multiplied, trained
 from bios_sweep.execution.speed import is_like, speed_of_cpu, speed_of_gpus
 from bios_sweep.records.journal import Journal, read_state
 from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.report.content.plan_cost import cheaper_lines, cost_lines
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import TrialResult
 from bios_sweep.vocabulary import Status
 
@@ -77,9 +78,10 @@ def plan_of(*overrides):
 def test_operations_of_a_llama_of_eight_billion_are_four_for_each_number_and_token():
     shape = shape_of(LLAMA_8B, PARAMETERS)
     assert multiplied(shape) == 7_504_658_432  # all parameters but the embedding and the norms
-    assert trained(shape, 32, 512, twice=False) / (4 * multiplied(shape)) == pytest.approx(1.0, abs=0.04)
-    again = trained(shape, 32, 512, twice=True) / trained(shape, 32, 512, twice=False)
-    assert again == pytest.approx(1.5, abs=0.02)
+    settings = TrainingSettings(learning_rate=1e-4, batch_size=128, lora_rank=32, max_steps=100)
+    once, again = (trained(shape, settings, 512, 4096, twice=twice) for twice in (False, True))
+    assert once / (4 * multiplied(shape)) == pytest.approx(1.0, abs=0.04)
+    assert again / once == pytest.approx(1.5, abs=0.02)
 
 
 def test_the_first_night_of_eight_billion_takes_at_most_thirty_h100_hours(eight_billion):
@@ -166,18 +168,33 @@ def test_only_trials_of_such_a_device_tell_how_long_one_takes():
     assert is_like("NVIDIA L4", [])
 
 
+FULL = ("full", False)  # as `what_learns` has it
+
+
 def test_arms_of_another_method_are_priced_by_their_own_operations(eight_billion):
     """Full fine-tuning of a large model takes about 1.5 times LoRA's operations, forwards and all."""
     prepared = prepare(Invocation(overrides=("sweeps=lora_or_full", *eight_billion), verb="plan"))
     prices = prices_of(prepared, rate_of(prepared), 1)
-    assert list(prices.weights) == ["full"]
-    assert 1.3 < prices.weights["full"] < 1.5  # evaluation costs both alike
+    assert list(prices.weights) == [FULL]
+    assert 1.3 < prices.weights[FULL] < 1.5  # evaluation costs both alike
     trials = prepared.plan.trials
     full = [one for one in trials if one.settings.method == "full"]
     each = trials[0].settings.batch_size * trials[0].settings.max_steps
-    alone = each * (len(trials) - len(full) + prices.weights["full"] * len(full))
+    alone = each * (len(trials) - len(full) + prices.weights[FULL] * len(full))
     assert prices.weighed(trials) == pytest.approx(alone)
     assert prices.weighed([]) == 0.0
+
+
+def test_dora_and_embeddings_are_priced_by_what_they_take_beyond_an_adapter(eight_billion):
+    words = (
+        "sweeps=defaults", "~sweeps.factors",
+        "+sweeps.factors={method:{values:[dora]},embeddings:{values:[true]}}", *eight_billion,
+    )  # fmt: skip
+    prepared = prepare(Invocation(overrides=(*words, *H100), verb="plan"))
+    weights = prices_of(prepared, rate_of(prepared), 1).weights
+    assert list(weights) == [("dora", False), ("lora", True)]
+    assert 1.1 < weights["dora", False] < 1.5  # its products alone would be 1.01
+    assert 1.01 < weights["lora", True] < 1.05  # the gradient of the head
 
 
 def test_decoding_is_priced_as_time_in_a_rate_and_beside_it(eight_billion, tmp_path):
@@ -189,7 +206,7 @@ def test_decoding_is_priced_as_time_in_a_rate_and_beside_it(eight_billion, tmp_p
     scored = (*words, "data.score=exact_match", "data.score_tokens=256")
     plain, slow = (prepare(Invocation(overrides=those, verb="plan")) for those in (words, scored))
     rates = [rate_of(one).seconds_per_example for one in (plain, slow)]
-    weights = [prices_of(one, rate_of(one), 1).weights["full"] for one in (plain, slow)]
+    weights = [prices_of(one, rate_of(one), 1).weights[FULL] for one in (plain, slow)]
     added = rates[1] - rates[0]  # answers, in both methods
     assert weights[1] == pytest.approx((weights[0] * rates[0] + added) / rates[1], rel=0.02)
     assert weights[1] < weights[0] - 0.1

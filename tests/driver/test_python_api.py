@@ -80,24 +80,23 @@ def test_a_function_gets_its_verdict(finished):
     assert (finished / "sweeps" / sweep.sweep_id / "report.html").is_file()
 
 
-def test_a_view_is_told_in_ten_lines(finished):
+def test_a_view_is_told_as_the_first_screen_of_its_report(finished):
     sweep = bios_sweep.open(finished)
-    lines = repr(sweep).splitlines()
-    assert lines[0] == f"{sweep.sweep_id}: train | train | python"
-    assert lines[2] == "stage done: 10 trials planned = 10 completed + 0 diverged + 0 failed"
-    assert lines[3].startswith("learning_rate: confirm")
-    assert len(lines) == 5
-    assert "<b>train-" in sweep._repr_html_()
+    text = repr(sweep)
+    assert "learning_rate  KEEP (confirm)  0.001" in text
+    assert "10 trials planned = 10 completed + 0 diverged + 0 failed" in text
+    assert f"report: {sweep.folder / 'report.html'}" in text
+    assert (len(text.splitlines()) < 20, str(sweep) == text) == (True, True)
+    assert sweep._repr_html_().startswith("<pre>")
 
 
 def test_views_of_many_verdicts_stay_short(finished):
-    from bios_sweep.report.text.glance import LINES, sweep_lines
-
-    summary = bios_sweep.open(finished).summary
-    many = replace(summary, verdicts=summary.verdicts * 12, scenario="<b>" + "x" * 300)
-    lines = sweep_lines(many, "/there")
-    assert (len(lines), lines[-2], lines[-1]) == (LINES, "and 7 more", "in /there")
-    assert max(map(len, lines)) <= 110
+    view = bios_sweep.open(finished)
+    verdicts = tuple(replace(view.summary.verdicts[0], factor=f"f{place}") for place in range(100))
+    view.__dict__["summary"] = replace(view.summary, verdicts=verdicts, scenario="<b>" + "x" * 300)
+    assert len(repr(view).splitlines()) < 35
+    assert max(map(len, repr(view).splitlines())) < 400
+    assert "&lt;b&gt;" in view._repr_html_()
 
 
 def test_trials_and_curves_are_data_frames(finished):

@@ -109,6 +109,7 @@ OTHER: dict[str, Any] = {
     "method.adam_beta1": 0.8, "method.adam_beta2": 0.99, "method.adam_eps": 1e-6,
     "baseline.train_examples": 4, "method.settings": {"optimizer": "lion"},
     "method.alpha_rule": "rank", "method.targets": "attention", "method.init": "gaussian",
+    "method.embeddings": True,
     "method.dpo_beta": 0.3, "method.dpo_length_normalised": True, "method.dpo_eval_beta": 0.2,
     "method.decay_fraction": 0.3, "method.neftune_alpha": 5.0, "method.max_grad_norm": 2.0,
     "method.max_length": 128, "method.dtype": "bfloat16", "method.attention": "eager", "method.routers": True,

@@ -7,7 +7,7 @@ import pytest
 from bios_sweep.errors import BiosSweepError, DataError, StorageError
 from bios_sweep.execution.attempts import kind_of
 from bios_sweep.execution.dispatch import Dispatch, Loss
-from bios_sweep.ports import ENDED, MEASURED, RETRIED
+from bios_sweep.ports import ENDED, LEFT, MEASURED, RETRIED
 from bios_sweep.study.trials import RETRIED_IN_VAIN, Measurement, TrialResult
 from bios_sweep.vocabulary import Failure, Status
 from tests.conformance.sources import SETTINGS, ListSource, Log, trials
@@ -288,3 +288,39 @@ def test_torch_s_own_error_is_named_as_it_is_here():
 def test_a_cuda_error_is_no_fault_of_the_trials(error, kind):
     assert kind_of(error) == kind
     assert (kind in RETRIED_IN_VAIN) == (kind != Failure.DEVICE)
+
+
+def test_a_paused_run_starts_nothing_and_is_not_over():
+    dispatch, source, _, _ = dispatching([ONE, TWO], slots=2)
+    source.paused = True
+    assert dispatch.assign() == []
+    assert not dispatch.finished()
+    source.paused = False
+    assert [job.trial for _, job in dispatch.assign()] == [ONE, TWO]
+
+
+def test_a_trial_that_nobody_wants_is_left_and_its_next_attempt_is_another():
+    dispatch, source, log, _ = dispatching([ONE, TWO])
+    dispatch.assign()
+    source.given_up.add(ONE.key)
+    assert dispatch.unwanted() == {0: "host:0"}
+    dispatch.left(0)
+    assert [event.key for event in log.of(LEFT)] == [ONE.key]
+    assert dispatch.assign() == [], "until the worker says that it is ready"
+    source.given_up.clear()
+    source.add(ONE)
+    dispatch.ready(0, "host:0")
+    assert [job.trial for _, job in dispatch.assign()] == [TWO]
+    dispatch.item(0, TWO.key, 1, {**DONE, "key": TWO.key})
+    assert [(job.trial, job.attempt) for _, job in dispatch.assign()] == [(ONE, 2)]
+
+
+def test_a_lost_trial_that_nobody_wants_is_not_tried_again():
+    dispatch, source, log, _ = dispatching([ONE])
+    dispatch.assign()
+    dispatch.lost(0, DIED)
+    source.given_up.add(ONE.key)
+    dispatch.ready(0, "host:9")
+    assert dispatch.assign() == []
+    assert [event.key for event in log.of(LEFT)] == [ONE.key]
+    assert dispatch.finished()

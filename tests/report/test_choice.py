@@ -36,7 +36,7 @@ def swept(tmp_path, capsys, monkeypatch):
         base = ["run", "model=planted", "cluster=inline", "tracking=none", "workspace=ws"]
         assert main([*base, *words, "--json"]) == code
         answer = json.loads(capsys.readouterr().out)
-        main(["report", "workspace=ws"])
+        main(["report", "--full", "workspace=ws"])
         folder = tmp_path / "ws" / "sweeps" / answer["sweep_id"]
         texts = [
             capsys.readouterr().out,

@@ -512,7 +512,7 @@ def test_the_number_that_is_told_of_a_trial_is_the_one_that_it_is_judged_on():
         for final in ({"eval_loss": 2.0, "em": 0.5}, {"eval_loss": 2.0}):
             result = TrialResult(key=trial.key, status=Status.COMPLETED, final=final)
             view.event(TrialEvent(kind=ENDED, key=trial.key, result=result), trial)
-    assert "step 50/100  em 3" in frame
+    assert "step 50/100    em 3" in frame
     told = [line.partition(" (")[0] for line in stream.getvalue().splitlines() if line.startswith("[")]
     assert told == ["[1/2] a seed 0: completed, em 0.5", "[2/2] a seed 0: completed, eval_loss 2"]
 
@@ -532,7 +532,7 @@ def test_on_a_terminal_a_table_shows_what_runs_and_leaves_failures_standing(tmp_
     assert "demo, screening" in frame
     assert "1/4 trials, 10 s so far, about 50 s left" in frame
     assert "1 failed" in frame
-    assert "learning_rate x0.5 seed 0   50 %  step 50/100  eval_loss 3.214" in frame
+    assert "learning_rate x0.5 seed 0   50 %  step 50/100    eval_loss 3.214" in frame
     left = stream.getvalue()
     assert "[bold]b seed 0: failed: RuntimeError: x" in left
     assert "learning_rate x0.5 seed 0: completed" not in left

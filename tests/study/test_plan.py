@@ -237,6 +237,7 @@ def test_a_key_depends_on_everything_that_decides_the_outcome():
         "alpha_rule": "rank",
         "targets": "attention",
         "init": "gaussian",
+        "embeddings": True,
         "dpo_length_normalised": True,
     }
     for name in setting_names():

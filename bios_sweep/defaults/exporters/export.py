@@ -14,7 +14,7 @@ from bios_sweep.defaults.exporters.quantities import (
     quantities,
     split_batch,
 )
-from bios_sweep.defaults.exporters.tools import AUTO, NO_INIT, TOOLS, Fixed, KeyValue, Tool
+from bios_sweep.defaults.exporters.tools import AUTO, HAS_NO_KEY, TOOLS, Fixed, KeyValue, Tool
 from bios_sweep.defaults.exporters.yaml_text import yaml_text
 from bios_sweep.defaults.measured import baseline_reasons, reasons
 from bios_sweep.defaults.recommendation import PREFERENCE, Recommendation
@@ -228,8 +228,10 @@ def _require_expressible(settings: TrainingSettings, objective: str, tool: Tool)
         raise DefaultsError(
             f"lora_alpha: {alpha!r} cannot be written for {tool.title}, which takes whole numbers"
         )
-    if "init" in tool.left_out and not is_off("init", settings.init):
-        raise DefaultsError(f"init: {settings.init!r} cannot be written for {tool.title}: {NO_INIT}")
+    for name, why in tool.left_out.items():
+        value = getattr(settings, name)
+        if why == HAS_NO_KEY and not is_off(name, value):
+            raise DefaultsError(f"{name}: {value!r} cannot be written for {tool.title}: {HAS_NO_KEY}")
 
 
 def _values(

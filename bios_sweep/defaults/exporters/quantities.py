@@ -6,7 +6,7 @@ from collections.abc import Container
 from dataclasses import dataclass
 from typing import Any
 
-from bios_sweep.defaults.exporters.targets import doubts_of_names, targets_of
+from bios_sweep.defaults.exporters.targets import doubts_of_names, embeddings_of, targets_of
 from bios_sweep.errors import DefaultsError
 from bios_sweep.method import Objective
 from bios_sweep.settings import (
@@ -114,6 +114,7 @@ def quantities(
         "given_targets": (None if is_off("targets", settings.targets) else settings.targets, "targets"),
         "given_init": (None if is_off("init", settings.init) else settings.init, "init"),
         **targets_of(settings),
+        **embeddings_of(settings),
         "objective": (None if objective == Objective.SFT else str(objective), "objective"),
         "scheduler": (
             {"constant": constant, WSD: HF_WSD}.get(settings.schedule, settings.schedule),

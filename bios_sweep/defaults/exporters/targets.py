@@ -1,4 +1,4 @@
-"""Which layers get an adapter, in the words of other trainers. They know no `attention` and no `mlp`."""
+"""What learns of a model, by the names that other trainers ask for: they know no `attention` and no `mlp`."""
 
 from __future__ import annotations
 
@@ -11,6 +11,7 @@ USUAL = {
     "attention": ["q_proj", "k_proj", "v_proj", "o_proj"],
     "mlp": ["gate_proj", "up_proj", "down_proj"],
 }
+EMBEDDINGS = ["embed_tokens", "lm_head"]
 OTHERWISE = "as Llama and its kin call these layers; another architecture may call them otherwise"
 
 
@@ -37,10 +38,21 @@ def targets_of(settings: TrainingSettings) -> dict[str, tuple[Any, str]]:
     }
 
 
+def embeddings_of(settings: TrainingSettings) -> dict[str, tuple[Any, str]]:
+    """The same of embeddings and head that learn beside it: a list, a text, and that tied ones are one."""
+    named = EMBEDDINGS if settings.embeddings else None
+    return {
+        "saved_modules": (named, "embeddings"),
+        "saved_names": (named and ",".join(named), "embeddings"),
+        "tying": (named and True, "embeddings"),
+    }
+
+
 def doubts_of_names(settings: TrainingSettings) -> dict[str, str]:
     """Setting, or quantity that names more layers than it -> what to bear in mind with it."""
     named = settings.targets in USUAL
     return {
         "targets": OTHERWISE if named else "",
         "module_names": OTHERWISE if named or settings.targets == ALL_LINEAR else "",
+        "embeddings": OTHERWISE if settings.embeddings else "",
     }

@@ -96,7 +96,7 @@ OF_PAIRS = dict.fromkeys(("dpo_beta", "dpo_length_normalised"), "of preference t
 BOTH = (Objective.SFT, Objective.DPO)
 THE_DATA = "the project's own data decide it"
 PLAIN_ALPHA = "written into alpha, at this rank, with use_rslora: false"
-NO_INIT = "the tool has no key for it"
+HAS_NO_KEY = "the tool has no key for it"
 AUTO = Fixed(value="auto", evidence=False, warning="computed where the file is used")
 OPTIMIZER = Fixed(value="adamw_torch")
 NO_PACKING = Fixed(value=False, ran=PACKING, warning="the batch counts examples; packed, several are one")
@@ -109,6 +109,8 @@ LORA_CONFIG: Mapping[str, KeyValue] = {
     "lora_alpha": "alpha",
     "lora_dropout": "lora_dropout",
     "target_modules": "target_modules",
+    "modules_to_save": "saved_modules",
+    "ensure_weight_tying": "tying",
     "use_rslora": NO_RSLORA,
     "use_dora": "dora",
     "init_lora_weights": "given_init",
@@ -213,6 +215,8 @@ AXOLOTL = Tool(
             "lora_dropout": "lora_dropout",
             "lora_target_linear": "linear",
             "lora_target_modules": "modules",
+            "lora_modules_to_save": "saved_modules",
+            "peft_ensure_weight_tying": "tying",
             "peft_use_rslora": NO_RSLORA,
             "peft_use_dora": "dora",
             "peft_init_lora_weights": "given_init",
@@ -271,6 +275,7 @@ LLAMA_FACTORY = Tool(
             "lora_alpha": "alpha",
             "lora_dropout": "lora_dropout",
             "lora_target": "target_names",
+            "additional_target": "saved_names",
             "use_rslora": NO_RSLORA,
             "use_dora": "dora",
             "quantization_bit": "bits",
@@ -283,7 +288,7 @@ LLAMA_FACTORY = Tool(
             **TRAINING_ARGUMENTS,
         }
     },
-    left_out={"alpha_rule": PLAIN_ALPHA, "init": NO_INIT, "train_examples": THE_DATA, **OF_PAIRS},
+    left_out={"alpha_rule": PLAIN_ALPHA, "init": HAS_NO_KEY, "train_examples": THE_DATA, **OF_PAIRS},
     whole_alpha=True,
 )
 LLAMA_FACTORY = replace(
@@ -321,6 +326,7 @@ MS_SWIFT = Tool(
             "lora_alpha": "alpha",
             "lora_dropout": "lora_dropout",
             "target_modules": "target_modules",
+            "modules_to_save": "saved_modules",
             "use_rslora": NO_RSLORA,
             "use_dora": "dora",
             "init_weights": "given_init",
@@ -371,7 +377,7 @@ UNSLOTH = Tool(
     },
     left_out={
         "alpha_rule": PLAIN_ALPHA,
-        "init": NO_INIT,
+        **dict.fromkeys(("init", "embeddings"), HAS_NO_KEY),
         "train_examples": THE_DATA,
         "dtype": NO_KEY,
         **dict.fromkeys(("schedule", "decay_fraction"), NO_KEY),

@@ -19,7 +19,7 @@ from bios_sweep.engines.training.folded import ADAPTER, unfold
 from bios_sweep.engines.training.initial import initial, orthogonal
 from bios_sweep.engines.training.model import BaseModel
 from bios_sweep.engines.training.possible import not_on_experts
-from bios_sweep.engines.training.weights import all_weights, save_model
+from bios_sweep.engines.training.weights import embeddings_of, learning, save_model, weights_of
 from bios_sweep.errors import ModelError, StorageError
 from bios_sweep.settings import DORA, FULL, KAIMING, ORTHOGONAL, TrainingSettings, alpha_at
 
@@ -34,8 +34,12 @@ def adapter(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator[
         value.requires_grad for value in base.model.parameters()
     ):
         raise RuntimeError("an engine trains one trial at a time; close the running one first")
-    with all_weights(base) if settings.method == FULL else _adapted(base, settings, seed) as trained:
-        yield trained
+    if settings.method == FULL:
+        with learning(weights_of(base)):
+            yield base.model
+    else:
+        with _adapted(base, settings, seed) as adapted, learning(_beside(base, adapted, settings)):
+            yield adapted
 
 
 @contextmanager
@@ -70,6 +74,24 @@ def _adapted(base: BaseModel, settings: TrainingSettings, seed: int) -> Iterator
         unfold(adapted)
         adapted.unload()
         base.model.requires_grad_(requires_grad=False)
+
+
+def _beside(base: BaseModel, adapted: PeftModel, settings: TrainingSettings) -> list[nn.Parameter]:
+    """What learns beside the adapter, and is saved with it: embeddings and head where these are asked for.
+
+    PEFT itself would train copies. A head that is tied to the embeddings is one with them, there by
+    `ensure_weight_tying`.
+    """
+    if not settings.embeddings:
+        return []
+    weights = embeddings_of(base)
+    embeddings: Any = base.model.get_input_embeddings()
+    config: Any = adapted.peft_config[ADAPTER]
+    tied = base.head.weight is embeddings.weight
+    parts = [embeddings] if tied else [embeddings, base.head]
+    names = [name for name, module in base.model.named_modules() if any(module is part for part in parts)]
+    config.modules_to_save, config.ensure_weight_tying = [name.rpartition(".")[2] for name in names], tied
+    return weights
 
 
 class Factor(nn.Linear):
@@ -135,7 +157,9 @@ def save_adapter(adapted: Any, folder: Path) -> None:
         shutil.rmtree(fresh, ignore_errors=True)
         if isinstance(adapted, PeftModel):
             # "auto" would ask the hub whether the base model's vocabulary had grown.
-            adapted.save_pretrained(str(fresh), safe_serialization=True, save_embedding_layers=False)
+            config: Any = adapted.peft_config[ADAPTER]
+            whole = bool(config.modules_to_save)
+            adapted.save_pretrained(str(fresh), safe_serialization=True, save_embedding_layers=whole)
         else:
             save_model(adapted, fresh)
         shutil.rmtree(folder, ignore_errors=True)

@@ -17,6 +17,7 @@ import torch
 from bios_sweep.engines.training.batches import micro_batches
 from bios_sweep.engines.training.chat import ChatTemplate, chat_renderer, reading_of
 from bios_sweep.engines.training.data import ANSWERS, DataFile, open_dataset
+from bios_sweep.engines.training.decoder_shape import shape_of
 from bios_sweep.engines.training.device import (
     choose_device,
     device_name,
@@ -39,7 +40,7 @@ from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.four_bit import kind_of, split, version
 from bios_sweep.engines.training.general import general_set
 from bios_sweep.engines.training.loop import evaluate, evaluation_set
-from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH, Load, fitting, room_on, shape_of
+from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH, Load, fitting, room_on
 from bios_sweep.engines.training.model import BaseModel, load_base, verify_split
 from bios_sweep.engines.training.objectives.dpo import dpo_of
 from bios_sweep.engines.training.objectives.objective import Figures, HeldOut

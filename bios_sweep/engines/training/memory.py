@@ -8,10 +8,16 @@ per number of the model's format, 4 per float32:
     gated MLP        4 inner * b (gate, its activation, up, and the product that A reads); 3 without a gate
     adapter          rank * b per linear layer, nothing of one that is folded into the weight
     DoRA             2 results of each linear layer * b, which its length scales
+    full             what each norm gives before its weight, 2 hidden * b
 
-Full fine-tuning has no adapter; each weight has a gradient and two moments in float32, one that is not
-float32 a master copy and a gradient of its own format besides (see `weights`). A base in four bits takes
-`NF4` bytes a number of its linear layers, and one layer at a time in the format that is computed in.
+and of all of them the state that the last norm reads, hidden * 4; where weights of norms or the head learn,
+what these read, hidden * b each.
+
+Of an adapter, and of embeddings and head where these learn, each number has a gradient and two moments in
+float32. Full fine-tuning has no adapter, and the same of every weight; one that is not float32 has a master
+copy and a gradient of its own format besides (see `weights`). A base in four bits takes `NF4` bytes a number
+of its linear layers, and one layer at a time in the format that is computed in. DoRA makes the whole of a
+layer's B A, and what it takes to have its length, a layer at a time.
 
 Frozen weights are kept once and no layer keeps a copy; in float32 the linear ones are kept twice where there
 is room, with the adapter folded in (see `folded`). Held against what was counted through saved-tensor
@@ -25,6 +31,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from bios_sweep.engines.training.decoder_shape import Shape
 from bios_sweep.engines.training.placement import fullest
 from bios_sweep.settings import DORA, FULL, LORA, QLORA
 
@@ -41,93 +48,27 @@ DEFAULT_MICRO_BATCH = 16  # of CPUs, whose memory is seldom the limit
 MOST_SHARERS = 8  # of one device, whose arithmetic they share too; chosen, not measured
 RESERVE = 0.1  # of a device, for fragments and for what the model does not count; chosen
 CONTEXT_BYTES = 512 * 1024**2  # a CUDA context and cuBLAS of one process on an H100 or A100; rounded up
-WIDTHS = {
-    "hidden": ("hidden_size", "n_embd", "d_model"),
-    "layers": ("num_hidden_layers", "n_layer", "num_layers", "n_layers"),
-    "heads": ("num_attention_heads", "n_head", "n_heads", "num_heads"),
-    "inner": ("intermediate_size", "n_inner", "ffn_dim", "d_ff"),
-}
-UNGATED = (
-    "gpt2",
-    "gpt_neox",
-    "gptj",
-    "gpt_neo",
-    "gpt_bigcode",
-    "codegen",
-    "opt",
-    "bloom",
-    "mpt",
-    "falcon",
-    "phi",
-)
-
-NORMED_HEADS = ("qwen3", "gemma3", "gemma4", "olmo2", "olmo3", "exaone4", "apertus", "seed_oss")
-
-
-@dataclass(frozen=True, kw_only=True)
-class Shape:
-    """Sizes of a decoder. query, keys: widths of the projections; inner: of the MLP, all active experts'.
-
-    gated: the MLP multiplies two projections. normed_heads: queries and keys have norms of their own.
-    """
-
-    layers: int
-    hidden: int
-    heads: int
-    query: int
-    keys: int
-    inner: int
-    gated: bool
-    normed_heads: bool
-    vocabulary: int
-    parameters: int
-
-    @property
-    def adapted(self) -> int:
-        """Numbers of the linear layers of all decoder layers."""
-        return self.layers * sum(into * out for into, out in self.linear)
-
-    @property
-    def linear(self) -> tuple[tuple[int, int], ...]:
-        """(in, out) of the linear layers of one decoder layer."""
-        up = (self.hidden, self.inner)
-        attention = [(self.hidden, self.query), *[(self.hidden, self.keys)] * 2, (self.query, self.hidden)]
-        return (*attention, *[up] * (2 if self.gated else 1), (self.inner, self.hidden))
-
-    def adapter(self, rank: int) -> int:
-        """Parameters of an adapter of that rank."""
-        return self.layers * rank * sum(into + out for into, out in self.linear)
-
-    @property
-    def folded(self) -> int:
-        """Bytes of all linear layers in float32 once more, with an adapter folded in."""
-        return FLOAT * self.layers * sum(into * out for into, out in self.linear)
-
-    def kept(self, rank: int, size: int) -> int:
-        """Bytes that the backward pass needs per token of one layer; size: bytes per number."""
-        mlp = (4 if self.gated else 3) * self.inner
-        numbers = 2 * self.hidden + 2 * self.query + 2 * self.keys + mlp + rank * len(self.linear)
-        norms = 2 * self.hidden
-        if self.normed_heads:
-            norms += self.query + self.keys
-            numbers += self.query + self.keys
-        return FLOAT * (norms + self.heads) + size * numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Need:
-    """Bytes of one process on its device, by what needs them. adapter: what learns, with its optimizer."""
+    """Bytes of one process on its device, by what needs them. adapter: what learns, with its optimizer.
+
+    passing: what one layer makes and lets go of, before there are logits.
+    """
 
     weights: int
     adapter: int
     activations: int
     logits: int
     folded: int = 0
+    passing: int = 0
 
     @property
     def total(self) -> int:
-        """All of it, without the reserve."""
-        return self.weights + self.adapter + self.activations + self.logits + self.folded
+        """All of it at the worst moment, without the reserve."""
+        beside = max(self.logits, self.passing)
+        return self.weights + self.adapter + self.activations + beside + self.folded
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,7 +76,8 @@ class Load:
     """What is to be trained at most: the longest example in tokens, the largest batch and rank.
 
     sequences: of an example; preference pairs have two, both of them counted in its tokens.
-    method: the one that needs the most. gpus: over which the layers of one trial are spread.
+    method: the one that needs the most. gpus: over which the layers of one trial are spread. embeddings:
+    these and the head learn beside an adapter.
     """
 
     tokens: int
@@ -145,6 +87,7 @@ class Load:
     method: str = LORA
     sequences: int = 1
     gpus: int = 1
+    embeddings: bool = False
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,35 +108,6 @@ class Fitting:
         return self.spare >= 0
 
 
-def shape_of(config: Mapping[str, Any], parameters: int | None) -> Shape | None:
-    """The sizes that a config.json tells; None where it lacks one that everything hangs on."""
-    nested = config.get("text_config")
-    text = nested if isinstance(nested, Mapping) else config
-    found = {name: _first(text, keys) for name, keys in WIDTHS.items()}
-    hidden, layers, heads = found["hidden"], found["layers"], found["heads"]
-    vocabulary = _first(text, ("vocab_size",)) or _first(config, ("vocab_size",))
-    if not (hidden and layers and vocabulary and parameters):
-        return None
-    heads, kind = heads or 1, str(text.get("model_type"))
-    width = _first(text, ("head_dim",)) or hidden // heads
-    inner = found["inner"] or 4 * hidden
-    active = _first(text, ("num_experts_per_tok", "num_experts_per_token"))
-    if active:
-        inner = active * (_first(text, ("moe_intermediate_size",)) or inner)
-    return Shape(
-        layers=layers,
-        hidden=hidden,
-        heads=heads,
-        query=heads * width,
-        keys=(_first(text, ("num_key_value_heads",)) or heads) * width,
-        inner=inner,
-        gated=kind not in UNGATED,
-        normed_heads=kind.startswith(NORMED_HEADS),
-        vocabulary=vocabulary,
-        parameters=parameters,
-    )
-
-
 def need_of(
     shape: Shape, load: Load, micro_batch_size: int, *, checkpointing: bool, folded: bool = False
 ) -> Need:
@@ -202,25 +116,70 @@ def need_of(
     With checkpointing a layer keeps its input alone, and one layer at a time all that it computes.
     """
     size, tokens = FORMATS[load.dtype], micro_batch_size * load.tokens
-    full, rank = load.method == FULL, 0 if load.method == FULL else load.rank
-    layer = tokens * shape.kept(0 if folded else rank, size)
-    if load.method == DORA:
-        layer += tokens * 2 * size * sum(out for _, out in shape.linear)
+    layer = tokens * kept_of_a_layer(shape, load, folded=folded)
     kept = shape.layers * tokens * shape.hidden * size + layer if checkpointing else shape.layers * layer
-    learning = shape.parameters if full else shape.adapter(rank)
-    copies = (ADAPTER_COPIES - 1 if full and size == FLOAT else ADAPTER_COPIES) * FLOAT * learning
-    copied = 0 if size == FLOAT else learning * size  # gradients, or an adapter's weights, in that format
-    weights = shape.parameters * size
-    if load.method == QLORA:
-        widest = max(into * out for into, out in shape.linear)
-        weights = int((shape.parameters - shape.adapted) * size + NF4 * shape.adapted) + widest * size
     return Need(
-        weights=weights,
-        adapter=copies + copied,
-        activations=kept,
+        weights=_weights(shape, load),
+        adapter=_learning(shape, load),
+        activations=kept + tokens * _kept_at_the_end(shape, load),
         logits=LOGIT_COPIES * FLOAT * min(tokens * shape.vocabulary, LOGITS_AT_ONCE),
-        folded=shape.folded if folded else 0,
+        folded=FLOAT * shape.adapted if folded else 0,
+        passing=_passing(shape, load),
     )
+
+
+def kept_of_a_layer(shape: Shape, load: Load, *, folded: bool = False) -> int:
+    """Bytes that the backward pass needs per token of one layer."""
+    size, full = FORMATS[load.dtype], load.method == FULL
+    rank = 0 if full or folded else load.rank
+    mlp = (4 if shape.gated else 3) * shape.inner
+    numbers = 2 * shape.hidden + 2 * shape.query + 2 * shape.keys + mlp + rank * len(shape.linear)
+    norms = 2 * shape.hidden
+    if shape.normed_heads:
+        norms += shape.query + shape.keys
+        numbers += shape.query + shape.keys
+    numbers += norms if full else 0
+    numbers += 2 * shape.results // shape.layers if load.method == DORA else 0
+    return FLOAT * (norms + shape.heads) + size * numbers
+
+
+def _kept_at_the_end(shape: Shape, load: Load) -> int:
+    """Bytes per token of what the last norm and the head read, as far as the backward pass needs it."""
+    learns = 2 if load.method == FULL else int(load.embeddings)  # the norm and the head, or the head alone
+    return shape.hidden * (FLOAT + learns * FORMATS[load.dtype])
+
+
+def _weights(shape: Shape, load: Load) -> int:
+    """Bytes of the base; of one in four bits with the widest layer once more, as it is computed."""
+    size = FORMATS[load.dtype]
+    if load.method != QLORA:
+        return shape.parameters * size
+    widest = max(into * out for into, out in shape.linear)
+    return int((shape.parameters - shape.adapted) * size + NF4 * shape.adapted) + widest * size
+
+
+def _learning(shape: Shape, load: Load) -> int:
+    """Bytes of what learns beside the base itself: gradients, moments, copies in other formats."""
+    size = FORMATS[load.dtype]
+    rounded = 0 if size == FLOAT else FLOAT + size  # a master copy, and a gradient of the model's own format
+    of_the_base = (ADAPTER_COPIES - 1) * FLOAT + rounded
+    if load.method == FULL:
+        return shape.parameters * of_the_base
+    adapter = shape.adapter(load.rank) + (shape.results if load.method == DORA else 0)
+    copied = 0 if size == FLOAT else size  # its weights, once a step
+    embeddings = shape.embeddings * of_the_base if load.embeddings else 0
+    return adapter * (ADAPTER_COPIES * FLOAT + copied) + embeddings
+
+
+def _passing(shape: Shape, load: Load) -> int:
+    """Bytes that DoRA takes for the length of the widest layer: PEFT sends a unit matrix through A and B.
+
+    The unit matrix and both products are float32; the weight, W + s B A and the sum's parts are the model's.
+    """
+    if load.method != DORA:
+        return 0
+    size, rank = FORMATS[load.dtype], load.rank
+    return max(FLOAT * into * (into + rank + out) + 3 * size * into * out for into, out in shape.linear)
 
 
 def most_on_one(shape: Shape, load: Load, need: Need) -> int:
@@ -300,7 +259,3 @@ def _halves(count: int) -> Iterator[int]:
     while count >= 1:
         yield count
         count = -(-count // 2) if count > 1 else 0
-
-
-def _first(values: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
-    return next((int(values[key]) for key in keys if isinstance(values.get(key), int)), None)

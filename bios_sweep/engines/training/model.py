@@ -145,6 +145,7 @@ def load_base(
     model = (model if four_bit or places else model.to(device)).eval().requires_grad_(requires_grad=False)
     if places:
         follow(model, places)
+    _never_repack(model)
     head = model.get_output_embeddings()
     if head is None:
         raise ModelError(f"model {path}: {type(model).__name__} has no output embeddings to train against")
@@ -198,6 +199,19 @@ def _in_four_bits(dtype: str, device: torch.device) -> dict[str, Any]:
         bnb_4bit_compute_dtype=getattr(torch, dtype),
     )
     return {"quantization_config": config, "device_map": {"": device}}
+
+
+def _never_repack(model: nn.Module) -> None:
+    """Keep layers of four bits as they were quantised.
+
+    On a CPU with bfloat16 instructions bitsandbytes would lay them out anew at the first pass that needs no
+    gradient, with coarser scales and for good: no gradient goes through such a layer, and one whose width
+    does not divide by 64 is an error.
+    """
+    for module in model.modules():
+        layer: Any = module
+        if hasattr(layer, "support_avx512bf16_for_cpu"):
+            layer.support_avx512bf16_for_cpu = False
 
 
 def class_of(path: Path) -> Any:

@@ -6,28 +6,45 @@ ones), a numbers of the adapter, s tokens of an example, q the width of all head
     forward     2 N + 2 a, and 2 s q a layer for causal attention (half of the pairs are there)
     backward    2 N for the activations alone, since frozen weights get no gradient; 4 a; attention twice
     full        6 N in all: 2 N more for the gradients of the weights, and no adapter
+    head        2 hidden * vocabulary more where embeddings and head learn beside an adapter
+    DoRA        2 r in (in + out) of each layer once a micro-batch: a unit matrix goes through A and B; with
+                dropout a layer's own product once more, forward and backward
     again       a forward pass, where activations are computed twice
 
 That is an adapter beside its layer. Folded into the weight, as in float32 where it takes fewer operations,
 the adapter's share is 4 a instead of 6 a, and 2 P r of each layer once a step (P = in * out).
 
-Padding, norms, the optimizer and moving data are not counted: the utilisation stands for them.
+Padding, norms, the optimizer and moving data are not counted: the utilisation stands for them. What a method
+moves beyond LoRA is counted apart, as numbers that are read or written, for it takes longer than its
+products: PEFT's DoRA goes over the results of a layer in sums and products of one number each, and over its
+weight for the length of W + s B A; a weight in four bits is turned into numbers, forward and backward.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from bios_sweep.engines.training.memory import Shape
+from bios_sweep.engines.training.decoder_shape import Shape
+from bios_sweep.settings import DORA, FULL, QLORA, TrainingSettings
+
+# Numbers that PEFT 0.21's DoRA reads or writes beyond its products, per number of a layer's result: forward
+# (m - 1) x, m y, s y, and two sums; backward the same for x, y and m. Per number of a weight: s B A, its sum
+# with W, and the length. Counted in peft/tuners/lora/dora.py.
+DORA_FORWARD, DORA_BACKWARD, DORA_WEIGHT = 12, 17, 6
+NF4_WEIGHT = 2  # written once and read once, each time that a weight is turned into numbers
 
 
 @dataclass(frozen=True, kw_only=True)
 class Operations:
-    """Of one trial. training and evaluation: products that fill a device; decoding: one token at a time."""
+    """Of one trial. training and evaluation: products that fill a device; decoding: one token at a time.
+
+    moved: numbers that are moved beyond what LoRA moves.
+    """
 
     training: float
     evaluation: float
     decoding: float
+    moved: float = 0.0
 
     @property
     def total(self) -> float:
@@ -37,22 +54,53 @@ class Operations:
 
 def multiplied(shape: Shape) -> int:
     """Numbers of the frozen decoder that take part in the product of one token."""
-    layer = sum(into * out for into, out in shape.linear)
-    return shape.layers * layer + shape.hidden * shape.vocabulary
+    return shape.adapted + shape.hidden * shape.vocabulary
 
 
-def forward(shape: Shape, rank: int, length: float) -> float:
-    """Operations per token of an example of that many tokens."""
-    attention = 2.0 * length * shape.query * shape.layers
-    return 2.0 * multiplied(shape) + 2.0 * shape.adapter(rank) + attention
+def untouched(shape: Shape, length: float) -> float:
+    """Operations per token of an example of that many tokens, forward, without an adapter."""
+    return 2.0 * multiplied(shape) + 2.0 * length * shape.query * shape.layers
 
 
-def trained(shape: Shape, rank: int, length: float, *, twice: bool, full: bool = False) -> float:
-    """The same with the backward pass. twice: with activation checkpointing. full: all weights learn."""
-    once = forward(shape, rank, length)
-    backward = once + 2.0 * shape.adapter(rank) + 2.0 * length * shape.query * shape.layers
-    weights = 2.0 * multiplied(shape) if full else 0.0
-    return once + backward + weights + (once if twice else 0.0)
+def forward(shape: Shape, settings: TrainingSettings, length: float, at_once: float) -> float:
+    """The same with what settings train. at_once: tokens of a micro-batch."""
+    once = untouched(shape, length) + 2.0 * shape.adapter(settings.lora_rank or 0)
+    return once + _of_lengths(shape, settings, at_once)
+
+
+def trained(shape: Shape, settings: TrainingSettings, length: float, at_once: float, *, twice: bool) -> float:
+    """The same with the backward pass. twice: with activation checkpointing."""
+    once = forward(shape, settings, length, at_once)
+    drops = 2.0 * shape.adapted if settings.method == DORA and settings.lora_dropout else 0.0
+    backward = untouched(shape, length) + 4.0 * shape.adapter(settings.lora_rank or 0)
+    backward += 2.0 * length * shape.query * shape.layers
+    if settings.method == FULL:
+        backward += 2.0 * multiplied(shape)
+    elif settings.embeddings:
+        backward += 2.0 * shape.hidden * shape.vocabulary
+    return once + drops + backward + drops + (once + drops if twice else 0.0)
+
+
+def moved(shape: Shape, settings: TrainingSettings, at_once: float) -> float:
+    """Numbers that a forward pass moves beyond LoRA, per token."""
+    if settings.method == DORA:
+        return DORA_FORWARD * shape.results + DORA_WEIGHT * shape.adapted / at_once
+    return NF4_WEIGHT * shape.adapted / at_once if settings.method == QLORA else 0.0
+
+
+def moved_in_training(shape: Shape, settings: TrainingSettings, at_once: float, *, twice: bool) -> float:
+    """The same with the backward pass."""
+    once = moved(shape, settings, at_once)
+    back = DORA_BACKWARD * shape.results if settings.method == DORA else once
+    return once + back + (once if twice else 0.0)
+
+
+def _of_lengths(shape: Shape, settings: TrainingSettings, at_once: float) -> float:
+    """What DoRA multiplies for the lengths of a layer's weight, per token of a micro-batch."""
+    if settings.method != DORA:
+        return 0.0
+    rank = settings.lora_rank or 0
+    return shape.layers * sum(2.0 * rank * into * (into + out) for into, out in shape.linear) / at_once
 
 
 def beside(tokens: float, into: int, out: int, rank: int) -> float:

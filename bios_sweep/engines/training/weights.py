@@ -1,4 +1,4 @@
-"""All weights of a text decoder, trained in place and put back; and what an optimizer steps of any model.
+"""Weights of the model itself, trained in place and put back; and what an optimizer steps of any model.
 
 Weights in bfloat16 would lose updates smaller than 1/256 of themselves, so the optimizer steps float32 copies
 of them (master weights), and gradients of the micro-batches are summed in float32; after each step the model
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -76,28 +76,34 @@ def groups(held: Mapping[str, nn.Parameter], decay: float, *, full: bool) -> lis
 
 
 @contextmanager
-def all_weights(base: BaseModel) -> Iterator[nn.Module]:
-    """The model with its text decoder and head trainable; as it was loaded on the way out, to the bit.
+def learning(weights: Sequence[nn.Parameter]) -> Iterator[None]:
+    """Weights of the model are trainable inside, and as they were on the way out, to the bit.
 
-    The weights that it had are kept in the node's memory meanwhile. What is beside the decoder (a vision
-    tower) never learns, nor do routers unless they are asked for.
+    What they were is kept in the node's memory meanwhile.
     """
-    learning = weights_of(base)
-    kept = [value.detach().to("cpu", copy=True) for value in learning]
+    kept = [value.detach().to("cpu", copy=True) for value in weights]
     try:
-        for value in learning:
+        for value in weights:
             value.requires_grad = True
-        yield base.model
+        yield
     finally:
-        base.model.requires_grad_(requires_grad=False)
         with torch.no_grad():
-            for value, before in zip(learning, kept, strict=True):
-                value.grad = None
+            for value, before in zip(weights, kept, strict=True):
+                value.requires_grad, value.grad = False, None
                 value.copy_(before)
 
 
+def embeddings_of(base: BaseModel) -> list[nn.Parameter]:
+    """Parameters of the input embeddings and the output head, tied ones once."""
+    every = (*base.model.get_input_embeddings().parameters(), *base.head.parameters())
+    return list({id(value): value for value in every}.values())
+
+
 def weights_of(base: BaseModel) -> list[nn.Parameter]:
-    """Parameters of decoder and head, tied ones once; without routers unless these learn."""
+    """Parameters of decoder and head, tied ones once; without routers unless these learn.
+
+    What is beside the decoder (a vision tower) never learns.
+    """
     routers = set() if base.reach.routed else {f"{name}." for name in base.reach.routers}
     frozen = {
         id(value)

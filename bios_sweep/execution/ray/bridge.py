@@ -62,6 +62,7 @@ class Bridge(tune.Callback, tune.Stopper):
         self._asked = 0.0
         self._noticed: set[str] = set()
         self._away: dict[str, Any] = {}
+        self._leaving: set[int] = set()
         self._silenced: dict[int, Loss] = {}
         self._actors: dict[int, Any] = {}
         self._nodes: dict[int, str] = {}
@@ -110,6 +111,7 @@ class Bridge(tune.Callback, tune.Stopper):
         """Tune's loop turns at least every 0.1 s, reports or not: notice stops, silence and new trials."""
         self._guard(self._listen)
         self._guard(self._welcome)
+        self._guard(self._call_off)
         self._guard(self._post)
 
     def _read(self, slot: int, report: dict[str, Any], leaves: bool) -> None:
@@ -125,6 +127,9 @@ class Bridge(tune.Callback, tune.Stopper):
         if "ready" in report:
             self._away.pop(report["ready"], None)
             self._nodes[slot] = report["node"]
+            if slot in self._leaving:
+                self._leaving.discard(slot)
+                self._dispatch.left(slot)
             self._dispatch.ready(slot, report["ready"])
         if "lost" in report and self._dispatch.has(slot, report["key"], report["attempt"]):
             self._dispatch.gives_back(slot, Loss(**report["lost"]))
@@ -144,6 +149,8 @@ class Bridge(tune.Callback, tune.Stopper):
             self._require_some()
         if leaves:
             self._dispatch.away(slot, None)
+        elif slot in self._leaving and not self._dispatch.busy(slot):
+            self._dispatch.away(slot, None)  # its trial ended first; it has yet to hear
         self._post()
 
     def _require_some(self) -> None:
@@ -191,6 +198,7 @@ class Bridge(tune.Callback, tune.Stopper):
 
     def _lose(self, trial: Any) -> None:
         slot = trial.config["slot"]
+        self._leaving.discard(slot)
         worker = self._dispatch.present().get(slot, "")
         loss = loss_of(trial.get_pickled_error())
         if worker in self._noticed or self._was_noticed(worker):
@@ -242,6 +250,7 @@ class Bridge(tune.Callback, tune.Stopper):
             if seconds > HOPELESS * self._limit and worker in self._away:
                 ray.kill(self._away.pop(worker))
             return
+        self._leaving.discard(slot)
         loss = Loss(failure=Failure.WORKER_LOST, cause=f"no sign of life for {seconds:.0f} s")
         if self._transfer is None:
             self._silenced[slot] = loss
@@ -250,6 +259,16 @@ class Bridge(tune.Callback, tune.Stopper):
         self._away[worker] = self._actors[slot]
         self._mailbox.revoke.remote(worker)
         self._dispatch.away(slot, loss)
+
+    def _call_off(self) -> None:
+        """Tell workers whose trial nobody wants any more to leave it at its next measurement.
+
+        Until such a worker says that it has, the trial stays its own: two must never write in one folder.
+        """
+        for slot, worker in self._dispatch.unwanted().items():
+            if slot not in self._leaving:
+                self._leaving.add(slot)
+                self._mailbox.revoke.remote(worker)
 
     def _post(self) -> None:
         for worker, order in self._probing.orders(time.monotonic()):

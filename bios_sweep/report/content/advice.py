@@ -81,29 +81,47 @@ def next_line(verdict: Verdict) -> str:
 
 
 def _now(verdict: Verdict, now: Choice) -> str:
-    value, default = number(now.value), number(now.default)
+    return f"{MUST} {_do(verdict, now)}: {because(verdict, now)}"
+
+
+def _do(verdict: Verdict, now: Choice) -> str:
+    """The value to use while the question is open."""
+    value = number(now.value)
     if now.ground == Ground.BETTER:
-        least = f"at least {_told(verdict, now.lower)}, {confidence_text(now.confidence)}"
-        better = f"it is better than {_than(verdict, default)} by {_told(verdict, now.gain)} ({least})"
+        return f"Use {value}"
+    if now.ground != Ground.DIVERGED:
+        return _kept(verdict, now)
+    if now.value != now.default:
+        return f"Use {value}"
+    if verdict.factor == "learning_rate":
+        return f"Use a lower rate than {value}"
+    return f"Keep {value}, at a lower learning rate"
+
+
+def because(verdict: Verdict, now: Choice) -> str:
+    """Why that value, of a question that is open."""
+    default = number(now.default)
+    if now.ground == Ground.BETTER:
         served = number(now.served)
         kept = "" if now.served in (None, now.value) else f"; the tuned file keeps {served} until then"
-        return f"{MUST} Use {value}: {better}, {_unsettled(verdict)}{kept}"
+        better = f"it is better than {_than(verdict, default)} by {_at_least(verdict, now)}"
+        return f"{better}, {_unsettled(verdict)}{kept}"
     if now.ground == Ground.COSTS:
-        least = f"at least {_told(verdict, now.lower)}, {confidence_text(now.confidence)}"
-        better = f"{_best(verdict)} is better by {_told(verdict, now.gain)} ({least})"
-        return f"{MUST} {_kept(verdict, now)}: {better}, and {_lost(now.costs or ())}"
+        return f"{_best(verdict)} is better by {_at_least(verdict, now)}, and {_lost(now.costs or ())}"
+    if now.ground == Ground.DIVERGED and now.value != now.default:
+        return f"the default {default} diverged, so nothing was compared"
     if now.ground == Ground.DIVERGED:
-        if now.value != now.default:
-            return f"{MUST} Use {value}: the default {default} diverged, so nothing was compared"
-        if verdict.factor == "learning_rate":
-            return (
-                f"{MUST} Use a lower rate than {value}: at it the default diverged, so nothing was compared"
-            )
-        return f"{MUST} Keep {value}, at a lower learning rate: the default diverged, so nothing was compared"
-    kept = _kept(verdict, now)
+        at_it = "at it " if verdict.factor == "learning_rate" else ""
+        return f"{at_it}the default diverged, so nothing was compared"
     if now.ground == Ground.UNKNOWN:
-        return f"{MUST} {kept}: {_unknown(verdict)}"
-    return "; ".join(filter(None, (f"{MUST} {kept}: {_most(verdict, now)}", _seen(verdict))))
+        return _unknown(verdict)
+    return "; ".join(filter(None, (_most(verdict, now), seen(verdict))))
+
+
+def _at_least(verdict: Verdict, now: Choice) -> str:
+    """`1.22 % (at least 0.85 %, 95 %)`."""
+    least = f"at least {_told(verdict, now.lower)}, {confidence_text(now.confidence)}"
+    return f"{_told(verdict, now.gain)} ({least})"
 
 
 def _than(verdict: Verdict, default: str) -> str:
@@ -199,7 +217,7 @@ def _withheld(verdict: Verdict) -> str:
     return f"{stays} {number(kept)}: {value} is not served, {why}"
 
 
-def _seen(verdict: Verdict) -> str:
+def seen(verdict: Verdict) -> str:
     """What is known of another value, where that is no gain, or one that does not matter."""
     broken = (GUARD_BROKEN, GUARD_BROKEN_OWN, GUARD_OF_NOTHING)
     guards = [reason for reason in verdict.reasons if reason.kind in broken]
@@ -249,6 +267,8 @@ def _what(verdict: Verdict, step: NextStep) -> str:
         return f"{near} nearer to the default ({levels})"
     if step.kind == Step.WORSE:
         return f"a level that has to be worse ({levels}), to see that this study can tell"
+    if step.kind == Step.TAKEN_UP:
+        return f"{levels}, which was stopped by hand, taken up again"
     if step.kind == Step.AGAIN:
         return "the failed trials once more"
     if step.kind == Step.RATE:

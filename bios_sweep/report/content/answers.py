@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from bios_sweep.jsonable import FLAT
+from bios_sweep.jsonable import FLAT, OPTIONAL
 from bios_sweep.records.workspace import Owner
 
 
@@ -15,6 +15,7 @@ class SweepStatus:
 
     failures: kind -> trials. retried: attempts that were lost and tried again. driver: None when nobody
     drives the sweep; nothing is running then. broken: why the last run ended early, None where it did not.
+    paused: since when it is held, None where it is not. stopped: arms that somebody stopped by hand.
     """
 
     sweep: str
@@ -31,6 +32,8 @@ class SweepStatus:
     driver: Owner | None = None
     broken: str | None = None
     damaged: tuple[str, ...] = ()
+    paused: str | None = field(default=None, metadata=OPTIONAL)
+    stopped: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
     command: str
 
 

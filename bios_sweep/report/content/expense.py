@@ -24,6 +24,22 @@ class Tariff:
         return hours * self.gpus * self.per_gpu_hour
 
 
+@dataclass(frozen=True, kw_only=True)
+class Spent:
+    """What a sweep's trials took so far: hours of training, one after the other; money where it is known."""
+
+    trials: int = 0
+    hours: float = 0.0
+    money: float | None = None
+
+
+def spent_on(state: State, results: Results, tariff: Tariff) -> Spent:
+    """Of all trials with a result, those that diverged or failed too: they were paid for."""
+    ended = [results[trial.key].wall_seconds for trial in state.needed if trial.key in results]
+    hours = sum(ended) / 3600.0
+    return Spent(trials=len(ended), hours=hours, money=tariff.money(hours) if ended else None)
+
+
 def hours_of(trials: Iterable[TrialSpec], state: State, results: Results) -> float | None:
     """Hours of training, one trial after the other, at the pace of the sweep's completed trials."""
     done = [

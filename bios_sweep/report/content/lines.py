@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 
 from bios_sweep.claims import CLAIMS, claim_named
 from bios_sweep.decision.claims.evidence import OF_SEEDS
@@ -17,7 +16,6 @@ from bios_sweep.report.content.wording import (
     ended_as,
     interval,
     number,
-    pasted,
     plural,
     times,
     told,
@@ -92,26 +90,6 @@ def first_line(summary: Summary) -> str:
             0, f"answered anew: {', '.join(map(clean, summary.anew))}; what stands here is of before"
         )
     return "; ".join(parts)
-
-
-def tuned_line(summary: Summary, file: Path) -> str:
-    """Where a sweep's tuned defaults lie, or why there are none; nothing where none are due yet."""
-    if not summary.final:
-        again = "they are written again once those have ended"
-        return f"tuned defaults: {file}, as of before trials ran again; {again}" if file.is_file() else ""
-    if summary.no_file:
-        return f"tuned defaults: none, {summary.no_file}"
-    if not file.is_file():
-        return f"tuned defaults: none, {file} is gone; the same command writes it again"
-    if summary.served or any(summary.profiles.values()):
-        return f"tuned defaults: {pasted(str(file))}"
-    settled = any(verdict.withheld is not None for verdict in summary.verdicts)
-    why = (
-        "no value: what was settled is served to nobody"
-        if settled
-        else "no value yet: every question is open"
-    )
-    return f"tuned defaults: {file} ({why})"
 
 
 def cost_line(verdict: Verdict) -> str:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 
 from bios_sweep.report.content.expense import Tariff
 from bios_sweep.report.content.wording import duration, money, number, plural
+from bios_sweep.settings import what_learns
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.stable import steps_saved
@@ -87,7 +88,7 @@ class PlanCost:
 class Prices:
     """What turns training examples into hours. workers: trials at a time. gpus: of one trial.
 
-    weights: of methods other than the baseline's, what one of their trials takes over one of the baseline's.
+    weights: by what learns, what a trial takes over one of the baseline's.
     once: what is computed once beside all trials, in examples of the baseline: the reference of pairs.
     """
 
@@ -95,20 +96,20 @@ class Prices:
     workers: int
     gpus: float
     tariff: Tariff
-    weights: Mapping[str, float] = field(default_factory=dict)
+    weights: Mapping[tuple[str, bool], float] = field(default_factory=dict)
     once: float = 0.0
 
     def weighed(self, trials: Iterable[TrialSpec]) -> float:
         """Training examples of trials, as many of the baseline's as take that long; 0 without trials."""
-        by_method: dict[str, list[TrialSpec]] = {}
+        alike: dict[tuple[str, bool], list[TrialSpec]] = {}
         for trial in trials:
-            by_method.setdefault(trial.settings.method, []).append(trial)
-        found = sum(self.weights.get(method, 1.0) * examples_of(own) for method, own in by_method.items())
+            alike.setdefault(what_learns(trial.settings), []).append(trial)
+        found = sum(self.weights.get(key, 1.0) * examples_of(own) for key, own in alike.items())
         return found + self.once if found else 0.0
 
     def most_after(self, arms: Iterable[Arm], more: int) -> float:
         """The same of so many trials that may follow, each as long as the longest arm's."""
-        return more * max(self.weights.get(arm.settings.method, 1.0) * arm.examples() for arm in arms)
+        return more * max(self.weights.get(what_learns(arm.settings), 1.0) * arm.examples() for arm in arms)
 
     def hours(self, examples: float) -> float:
         """By the clock."""

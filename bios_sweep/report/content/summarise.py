@@ -11,7 +11,9 @@ from bios_sweep.procedure.served import no_file
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.report.content.arm_rows import arm_row, arms_of, curves_of
 from bios_sweep.report.content.asked_before import changed_lines
+from bios_sweep.report.content.by_hand import stopped_lines
 from bios_sweep.report.content.evaluation import evaluated_lines
+from bios_sweep.report.content.expense import spent_on
 from bios_sweep.report.content.held import held_rows, read_lines, seen_lines
 from bios_sweep.report.content.lines import headline
 from bios_sweep.report.content.movement import movement_rows
@@ -70,10 +72,12 @@ def summarise(plan: Plan, state: State, results: Results, ways: Ways) -> Summary
             *seen_lines(plan, state),
             *read_lines(plan, state, results),
             *pairing_lines(plan, results),
+            *stopped_lines(state, results),
             *unjudged_lines(plan, state, results),
         ),
         notes=(*plan.notes, *plan.study.scenario.data.told, *evaluated_lines(results.values())),
         command=ways.command,
+        spent=spent_on(state, results, ways.tariff),
     )
     return replace(summary, headline=headline(summary))
 

@@ -13,9 +13,10 @@ from bios_sweep.decision.finding import Margin, told_in
 from bios_sweep.decision.frontier import FrontierPoint
 from bios_sweep.decision.rows import BesideRow
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.jsonable import OPTIONAL, WORDS
+from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, WORDS
 from bios_sweep.reasons import Reason
 from bios_sweep.report.content.arm_rows import ArmRow, CurvePoint
+from bios_sweep.report.content.expense import Spent
 from bios_sweep.report.content.held import HeldRow
 from bios_sweep.report.content.movement import MovementRow
 from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
@@ -90,7 +91,7 @@ class Summary:
     held: what a script's arms were seen to spend, by question; None for our own engines. beside: what the
     variations do to the metrics that do not decide; None where one metric is judged. movements: of a crossed
     study, whether the best level moves; None where that was not asked. anew: by question, which
-    later study answered it anew; None where none did.
+    later study answered it anew; None where none did. spent: on its trials so far.
     """
 
     headline: str = ""
@@ -129,6 +130,7 @@ class Summary:
     beside: tuple[BesideRow, ...] | None = field(default=None, metadata=OPTIONAL)
     movements: tuple[MovementRow, ...] | None = field(default=None, metadata=OPTIONAL)
     anew: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
+    spent: Spent = field(default_factory=Spent, metadata=LEFT_OUT)
 
     @property
     def scale(self) -> Scale:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
+from bios_sweep.ports import ENDED, LEFT, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.study.trials import OWN_METRICS, Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Status
 
@@ -14,7 +14,7 @@ from bios_sweep.vocabulary import Status
 class Running:
     """A trial that runs. fraction, metric and its value: of its last measurement; started: clock seconds.
 
-    weight: its training examples.
+    curve: its values so far. weight: its training examples.
     """
 
     spec: TrialSpec
@@ -25,6 +25,7 @@ class Running:
     fraction: float = 0.0
     metric: str = "eval_loss"
     value: float | None = None
+    curve: tuple[float, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,6 +79,8 @@ class Progress:
             progress = replace(progress, seen=self.seen + 1, weight=self.weight + weight)
         if event.kind == ENDED and event.result is not None:
             return progress._ended(trial, event.result)
+        if event.kind == LEFT:
+            return progress._left(trial)
         return replace(progress, running={**self.running, spec.key: self._moved(trial, event)})
 
     def seconds_left(self, now: float) -> float | None:
@@ -111,11 +114,19 @@ class Progress:
             done=self.done + fraction * trial.weight,
         )
 
+    def _left(self, trial: Running) -> Progress:
+        """Nobody waits for it any more, and what was trained of it tells the speed all the same."""
+        running = {key: one for key, one in self.running.items() if key != trial.spec.key}
+        return replace(self, running=running, done=self.done + trial.fraction * trial.weight)
+
     def _moved(self, trial: Running, event: TrialEvent) -> Running:
         point = event.measurement
         if event.kind == MEASURED and point is not None:
             name, value = shown_of({**point.metrics, **_own(point)}, self.metric) or (self.metric, None)
-            return replace(trial, step=point.step, fraction=point.fraction, metric=name, value=value)
+            curve = trial.curve if value is None else (*trial.curve, value)
+            return replace(
+                trial, step=point.step, fraction=point.fraction, metric=name, value=value, curve=curve
+            )
         if event.kind in (STARTED, RETRIED):
             return replace(trial, attempt=event.attempt)
         return trial

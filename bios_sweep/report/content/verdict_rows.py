@@ -26,6 +26,7 @@ from bios_sweep.procedure.state import Results, Search, State
 from bios_sweep.procedure.untested import UNTESTED, untested_reasons
 from bios_sweep.reasons import Reason, is_any
 from bios_sweep.report.content.advice import advice
+from bios_sweep.report.content.by_hand import resume_command
 from bios_sweep.report.content.expense import Tariff, hours_of
 from bios_sweep.report.content.held import held_equal
 from bios_sweep.report.content.lines import titled
@@ -193,6 +194,8 @@ def _command(plan: Plan, planned: Planned, state: State, ways: Ways) -> str:
         return _typed(ways.command, "decision.scope=evaluation")
     if step.kind == Step.AGAIN:
         return ways.command
+    if step.kind == Step.TAKEN_UP:
+        return resume_command(ways.command, step.levels[0])
     if step.kind in (Step.WORSE, Step.NEARER) and factor is not None:
         return _typed(ways.command, _levels_word(factor))
     if step.kind == Step.MARGIN and step.seeds is not None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import shlex
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, TypeAlias
 
@@ -14,6 +14,7 @@ from bios_sweep.vocabulary import Status
 
 NONE = "—"  # no number: unknown, unbounded or not measured
 DIGITS = 4  # significant: more would be noise at the precision of these trials (chosen, not measured)
+LISTED = 8  # names in one line (chosen, not measured)
 ENDINGS = tuple(Status)
 Write: TypeAlias = Callable[[float | None], str]
 
@@ -135,6 +136,13 @@ def money(amount: float) -> str:
 def plural(amount: int, noun: str) -> str:
     """`1 trial`, `2 trials`."""
     return f"{amount:,} {noun}" if amount == 1 else f"{amount:,} {noun}s"
+
+
+def listed(names: Sequence[str], most: int = LISTED) -> str:
+    """The first few names, and how many more there are."""
+    rest = len(names) - most
+    between = "; " if any(", " in name for name in names) else ", "
+    return between.join(names[:most]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def changes(values: Mapping[str, Any]) -> str:

@@ -12,14 +12,15 @@ from rich.text import Text
 from bios_sweep.audit.auditing import Audit
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.report.content.advice import advice
+from bios_sweep.report.content.first_of_audit import column_lines, first_of_audit
 from bios_sweep.report.content.lines import effect, other_reasons, unit_of
 from bios_sweep.report.content.sections import roll_up
 from bios_sweep.report.content.wording import ENDINGS, changes, clean, number, plural
+from bios_sweep.report.text.first import print_first
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, heading, indented, line, plain_table
 from bios_sweep.report.text.terminal import print_section
 from bios_sweep.units import OWN, headed
 
-COLUMNS = 8  # columns of a class named in one line (chosen, not measured)
 LISTED = 24  # sentences of a kind; the rest is in --json (chosen, not measured)
 SHOWN = 12  # factors told in full; the rest is in --json (chosen, not measured)
 LONG = 12  # characters from which a level is told below the table instead of in it (chosen, not measured)
@@ -27,10 +28,19 @@ WIDE = 22  # characters of the longest factor that stays on one line (chosen, no
 STYLES = {"serious": "bold red", "caution": "yellow", "note": QUIET}
 
 
+def print_first_of_audit(answer: Audit, console: Console) -> None:
+    """What runs support, on one screen."""
+    print_first(first_of_audit(answer), console)
+    if answer.roll_up and (section := roll_up(list(answer.roll_up))) is not None:
+        print_section(section, console)
+    line(console, "recorded nowhere; --json prints it as data, and nothing of a table is served", QUIET)
+
+
 def print_audit(answer: Audit, console: Console) -> None:
     """Say what runs support."""
     _head(answer, console)
-    _columns(answer, console)
+    for text in column_lines(answer):
+        line(console, text, QUIET)
     verdicts = answer.verdicts
     section = roll_up(list(answer.roll_up)) if answer.roll_up else None
     if section is not None:
@@ -64,42 +74,9 @@ def _head(answer: Audit, console: Console) -> None:
     line(console, f"the default: {baseline.name}" + (f" ({settings})" if settings else ""))
 
 
-def _columns(answer: Audit, console: Console) -> None:
-    """What every column was taken for, and the flags that change it; our own tables say it themselves."""
-    found, table = answer.table.columns, answer.table
-    if table.ours or not found.value:
-        return
-    settings = [
-        name if name == column else f"{column} (as {name})" if column not in found.behaved else column
-        for name, column in found.settings.items()
-        if len(set(table.settings.get(name, ()))) > 1
-    ]
-    behaved = [column for column in found.behaved if column in found.settings.values()]
-    named = (*settings, *(name for name in table.settings if name not in found.settings))
-    told = {
-        "settings": tuple(name for name in named if name not in behaved),
-        "settings by how they behave": behaved,
-        "contexts": found.contexts,
-        "outcomes": [column for column in found.outcomes if column != found.value],
-    }
-    parts = [f"{kind} {_listed(names)}" for kind, names in told.items() if names]
-    seed = f"seeds {found.seed}" if found.seed else "no seeds"
-    line(
-        console,
-        clean(f"columns: metric {found.value}; {seed}; {'; '.join(parts) or 'no settings'}"),
-        QUIET,
-    )
-    line(console, "taken otherwise with --setting COL, --outcome COL, --context COL", QUIET)
-
-
 def _some(sentences: Sequence[str]) -> list[str]:
     rest = len(sentences) - LISTED
     return [*sentences[:LISTED], *([f"{rest:,} more in --json"] if rest > 0 else [])]
-
-
-def _listed(names: Sequence[str]) -> str:
-    rest = len(names) - COLUMNS
-    return ", ".join(names[:COLUMNS]) + (f" and {rest} more" if rest > 0 else "")
 
 
 def _titled(verdict: Verdict) -> str:

@@ -2,24 +2,26 @@
 
 from __future__ import annotations
 
-import shlex
+from collections.abc import Sequence
 from pathlib import Path
 
-from bios_sweep.records.trial_logs import logs_in
-from bios_sweep.report.content.summary import Counts
-from bios_sweep.report.content.wording import clean, pasted, plural
-from bios_sweep.study.trials import TrialResult
+from rich.console import Console
 
-HOME = "bios_runs"  # the workspace where none is named
+from bios_sweep.records.trial_logs import logs_in
+from bios_sweep.report.content import lines
+from bios_sweep.report.content.recorded import where
+from bios_sweep.report.content.summary import Counts, FailureRow
+from bios_sweep.report.content.wording import clean, pasted, plural
+from bios_sweep.report.text.layout import bullets, copyable
+from bios_sweep.study.trials import TrialResult
+from bios_sweep.vocabulary import Status
 
 
 def logs_command(trials_dir: Path, key: str) -> str:
     """What shows a trial's log; empty where it has none."""
     if not logs_in(trials_dir / key):
         return ""
-    root = trials_dir.parent
-    where = "" if root == Path.cwd() / HOME else f" workspace={shlex.quote(str(root))}"
-    return pasted(f"bios-sweep logs {key}{where}")
+    return pasted(f"bios-sweep logs {key}{where(trials_dir.parent)}")
 
 
 def broken_line(failure: TrialResult, counts: Counts, trials_dir: Path) -> str:
@@ -31,3 +33,15 @@ def broken_line(failure: TrialResult, counts: Counts, trials_dir: Path) -> str:
         f"ended early, {failed} of {counts.planned} failed and none has an outcome; "
         f"the baseline: {clean(failure.cause)}{log}; the same command goes on once this is mended"
     )
+
+
+def print_failures(
+    console: Console, failures: Sequence[FailureRow], trials_dir: Path | None, most: int | None = None
+) -> None:
+    """Trials without a completed result, and what shows the logs of failed ones. most: lines of either."""
+    told = lines.failure_lines(failures)
+    bullets(console, "Failed or diverged", told[:most])
+    failed = [row for row in failures if trials_dir is not None and row.status == Status.FAILED]
+    logs = [(row, logs_command(trials_dir, row.key)) for row in failed if trials_dir is not None]
+    for row, command in [(row, command) for row, command in logs if command][:most]:
+        copyable(console, f"  log of {clean(row.arm)}, seed {row.seed}: ", command)

@@ -1,4 +1,4 @@
-"""Short answers in lines: a sweep or a plan as an interactive session shows it, and the next study."""
+"""Short answers in lines: a plan as an interactive session shows it, and the next study."""
 
 from __future__ import annotations
 
@@ -8,24 +8,11 @@ from html import escape
 from rich.console import Console
 
 from bios_sweep.report.content.answers import SuggestionSummary
-from bios_sweep.report.content.lines import counts_line, titled
 from bios_sweep.report.content.plan_summary import PlanSummary
-from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import clean, duration, pasted, plural
 
 LINES = 10
 COLUMNS = 110  # chosen: a line of a notebook
-
-
-def sweep_lines(summary: Summary, folder: str) -> list[str]:
-    """What was asked, how far it is, and each verdict."""
-    head = [
-        f"{summary.sweep_id}: {summary.scenario}",
-        f"judged on {summary.judged_on}",
-        f"stage {summary.stage}: {counts_line(summary.counts)}",
-    ]
-    verdicts = [f"{title}: {one.verdict}. {one.sentence}" for title, one in titled(summary.verdicts)]
-    return [*_fitting([*head, *verdicts], LINES - 1), f"in {clean(folder)}"]
 
 
 def plan_lines(plan: PlanSummary) -> list[str]:

@@ -2,26 +2,26 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 
-from rich.console import Console, Group
+from rich.console import Console
 from rich.live import Live
-from rich.progress_bar import ProgressBar
-from rich.table import Table
 from rich.text import Text
 
-from bios_sweep.ports import ENDED, RETRIED, TrialEvent
+from bios_sweep.ports import ENDED, LEFT, RETRIED, TrialEvent
+from bios_sweep.report.content.live import LiveSweep, Standing
 from bios_sweep.report.content.tally import Progress, shown_of
 from bios_sweep.report.content.wording import ENDINGS, clean, duration, ended_as, number, plural
 from bios_sweep.report.text.failed import logs_command
+from bios_sweep.report.text.live import LiveScreen, name_of
 from bios_sweep.study.trials import TrialResult, TrialSpec
 from bios_sweep.vocabulary import Status
 
 REFRESHES_PER_SECOND = 4  # chosen, not measured: steady to the eye, nothing to the processor
-ROWS = 12  # running trials that are listed; more would push the bar off a small terminal
-BAR_COLUMNS = 24
+STANDING_SECONDS = 0.5  # chosen: between two looks at all trials
 
 
 class LiveView:
@@ -29,7 +29,8 @@ class LiveView:
 
     planned: trials the sweep needs; workers: one line on where they run, or empty; title: what runs.
     metric: the name of what it is judged on; judged_on: the same and which way it is better, in words.
-    trials_dir: names the log of a failed trial. clock: monotonic seconds.
+    trials_dir: names the log of a failed trial. standing: where the arms stand now; asked where there is a
+    terminal, in the thread of the events. clock: seconds that never go back.
     """
 
     def __init__(
@@ -42,13 +43,17 @@ class LiveView:
         metric: str = "eval_loss",
         judged_on: str = "",
         trials_dir: Path | None = None,
+        standing: Callable[[], Standing] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._console = console
         self._title = clean(title)
         self._workers = clean(workers)
-        self._judged_on = f"judged on {clean(judged_on)}" if judged_on else ""
+        self._judged_on = clean(judged_on)
         self._trials_dir = trials_dir
+        self._standing = standing
+        self._stands: Standing | None = None
+        self._stood = -math.inf
         self._clock = clock
         self._opened = clock()
         self._stage = ""
@@ -67,7 +72,8 @@ class LiveView:
             self._live.start()
         else:
             trials = f"{self._title}: {plural(self.progress.planned, 'trial')}"
-            self._say(", ".join(filter(None, (trials, self._workers, self._judged_on))))
+            judged = f"judged on {self._judged_on}" if self._judged_on else ""
+            self._say(", ".join(filter(None, (trials, self._workers, judged))))
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -79,6 +85,7 @@ class LiveView:
     def stage(self, name: str, planned: int, finished: int) -> None:
         """The sweep is in stage `name` and needs `planned` trials in all; `finished` have a result by now."""
         self.progress = self.progress.staged(planned, finished)
+        self._stand(now=self._clock())
         if name != self._stage:
             self._stage = name
             reused = f", {self.progress.before} finished before" if self.progress.before else ""
@@ -91,10 +98,23 @@ class LiveView:
         self.progress = self.progress.after(event, spec, now)
         if event.kind == RETRIED:
             cause = clean(event.cause) or "its worker was lost"
-            self._say(f"{_name(spec)}: retried (attempt {event.attempt}): {cause}", "yellow")
+            self._say(f"{name_of(spec)}: retried (attempt {event.attempt}): {cause}", "yellow")
+        elif event.kind == LEFT:
+            self._say(f"{name_of(spec)}: left at its checkpoint; its arm was stopped by hand", "yellow")
         elif event.kind == ENDED and event.result is not None:
             seconds = event.result.wall_seconds if before is None else now - before.started
             self._say_ended(event.result, spec, seconds, now)
+        if event.kind in (ENDED, LEFT):
+            self._stand(now)
+
+    def note(self, text: str) -> None:
+        """Something that people asked for on the way."""
+        self._say(text, "yellow")
+
+    def _stand(self, now: float) -> None:
+        """Where the arms stand, not oftener than anybody can read: it goes over all trials."""
+        if self._live is not None and self._standing is not None and now - self._stood >= STANDING_SECONDS:
+            self._stands, self._stood = self._standing(), now
 
     def _say_ended(self, result: TrialResult, spec: TrialSpec, seconds: float, now: float) -> None:
         progress = self.progress
@@ -106,7 +126,7 @@ class LiveView:
         styles: dict[str, str] = {Status.COMPLETED: "", Status.FAILED: "red"}
         style = styles.get(result.status, "yellow")
         self._say(
-            f"{place} {_name(spec)}: {_outcome(result, progress.metric)} ({duration(seconds)}){rest}", style
+            f"{place} {name_of(spec)}: {_outcome(result, progress.metric)} ({duration(seconds)}){rest}", style
         )
         if result.status == Status.FAILED and self._trials_dir is not None:
             command = logs_command(self._trials_dir, result.key)
@@ -122,43 +142,20 @@ class LiveView:
     def _say(self, text: str, style: str = "") -> None:
         self._console.print(Text(clean(text), style=style), soft_wrap=True)
 
-    def __rich__(self) -> Group:
-        progress, now = self.progress, self._clock()
-        hidden = len(progress.running) - ROWS
-        more = [Text(f"and {plural(hidden, 'more trial')}", style="dim")] if hidden > 0 else []
-        stage = f", {clean(self._stage)}" if self._stage else ""
-        head = Text(f"{self._title}{stage}", style="bold").append(f"  {self._workers}", style="not bold dim")
-        bad = [f"{progress.count(status)} {status}" for status in ENDINGS[1:] if progress.count(status)]
-        trouble = [Text(f"  {', '.join(bad)}", style="yellow")] if bad else []
-        judged = [Text(f"  {self._judged_on}", style="dim")] if self._judged_on else []
-        return Group(head, *judged, self._bar(progress, now), *trouble, _running_table(progress), *more)
-
-    def _bar(self, progress: Progress, now: float) -> Table:
-        left = progress.seconds_left(now)
-        parts = [f"{progress.finished}/{progress.planned} trials"]
-        parts += [f"{duration(now - self._opened)} so far"]
-        parts += [f"about {duration(left)} left"] if left is not None else []
-        row = Table.grid(padding=(0, 1, 0, 0))
-        bar = ProgressBar(total=1.0, completed=progress.share(), width=BAR_COLUMNS)
-        row.add_row(bar, Text(", ".join(parts)))
-        return row
-
-
-def _running_table(progress: Progress) -> Table:
-    table = Table.grid(padding=(0, 2, 0, 0))
-    for trial in list(progress.running.values())[:ROWS]:
-        again = f" (attempt {trial.attempt})" if trial.attempt > 1 else ""
-        table.add_row(
-            Text(f"  {_name(trial.spec)}{again}"),
-            Text(f"{100 * trial.fraction:3.0f} %", justify="right"),
-            Text(f"step {trial.step}/{trial.spec.settings.max_steps}"),
-            Text("" if trial.value is None else f"{clean(trial.metric)} {number(trial.value)}"),
+    def __rich__(self) -> LiveScreen:
+        now = self._clock()
+        return LiveScreen(
+            LiveSweep(
+                title=self._title,
+                workers=self._workers,
+                judged_on=self._judged_on,
+                stage=self._stage,
+                progress=self.progress,
+                standing=self._stands,
+                seconds=now - self._opened,
+                seconds_left=self.progress.seconds_left(now),
+            )
         )
-    return table
-
-
-def _name(spec: TrialSpec) -> str:
-    return f"{clean(spec.arm)} seed {spec.seed}"
 
 
 def _outcome(result: TrialResult, metric: str) -> str:

@@ -21,9 +21,9 @@ from bios_sweep.report.content.margin_rows import margins_section
 from bios_sweep.report.content.plan_cost import cheaper_lines, cost_lines
 from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections
-from bios_sweep.report.content.summary import FailureRow, Summary
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import changes, clean, count, duration, number, plural
-from bios_sweep.report.text.failed import logs_command
+from bios_sweep.report.text.failed import print_failures
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
 from bios_sweep.study.design import Origin
 from bios_sweep.units import headed
@@ -91,7 +91,7 @@ def print_verdicts(summary: Summary, console: Console, trials_dir: Path | None =
         console.print()
         line(console, f"Scope: {scope}")
     line(console, lines.counts_line(summary.counts))
-    _failures(console, summary.failures, trials_dir)
+    print_failures(console, summary.failures, trials_dir)
     bullets(console, "Damaged", summary.damaged or ())
     bullets(console, "To bear in mind", [*summary.caveats, *summary.notes])
     copyable(console, "Again: ", summary.command)
@@ -116,6 +116,8 @@ def print_status(status: SweepStatus, console: Console) -> None:
         line(console, f"failed: {kinds}")
     if status.retried:
         line(console, f"{plural(status.retried, 'attempt')} lost and tried again")
+    if status.stopped:
+        line(console, f"stopped by hand: {clean(', '.join(status.stopped))}")
     if status.broken:
         line(console, status.broken)
     bullets(console, "Damaged", status.damaged)
@@ -125,6 +127,8 @@ def print_status(status: SweepStatus, console: Console) -> None:
     else:
         where = f"driver: process {driver.pid} on {clean(driver.host)}"
         line(console, f"{where}, since {clean(driver.started)}")
+    if status.paused:
+        line(console, f"paused since {clean(status.paused)}; `bios-sweep resume` goes on", "yellow")
 
 
 def _head(console: Console, facts: PlanSummary | Summary) -> None:
@@ -308,13 +312,3 @@ def print_section(section: Section, console: Console) -> None:
     for row in rows:
         table.add_row(*map(Text, row))
     console.print(table)
-
-
-def _failures(console: Console, failures: Sequence[FailureRow], trials_dir: Path | None) -> None:
-    bullets(console, "Failed or diverged", lines.failure_lines(failures))
-    if trials_dir is None:
-        return
-    for row in failures:
-        command = logs_command(trials_dir, row.key) if row.status == Status.FAILED else ""
-        if command:
-            copyable(console, f"  log of {clean(row.arm)}, seed {row.seed}: ", command)

@@ -22,10 +22,11 @@ from bios_sweep.engines.training import model as model_module
 from bios_sweep.engines.training.adapters import adapter, trainable
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import write_dataset
+from bios_sweep.engines.training.decoder_shape import shape_of
 from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.loop import Training
-from bios_sweep.engines.training.memory import Load, need_of, shape_of
+from bios_sweep.engines.training.memory import Load, need_of
 from bios_sweep.engines.training.model import BaseModel, load_base
 from bios_sweep.engines.training.repeatable import Kernels
 from bios_sweep.engines.training.scoring import ends_of_answers, generated

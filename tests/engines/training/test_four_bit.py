@@ -31,6 +31,8 @@ def test_a_base_in_four_bits_gives_the_losses_and_gradients_of_peft_and_trains()
     examples = tuple(tokenize_all(data.train[:18], tokenizer, 48, None))
     [batch] = micro_batches(examples, len(examples), CPU)
     base = load_base(base_model_path(), "float32", CPU, four_bit=True)
+    with torch.no_grad():
+        before = base.token_losses(batch)
     with adapter(base, SETTINGS, 0) as adapted:
         start = {name: value.detach().clone() for name, value in trainable(adapted).items()}
         loss = base.token_losses(batch).mean()
@@ -44,7 +46,7 @@ def test_a_base_in_four_bits_gives_the_losses_and_gradients_of_peft_and_trains()
         base_model_path(), dtype=torch.float32, quantization_config=config, device_map={"": "cpu"}
     )
     lora = LoraConfig(r=8, lora_alpha=32, target_modules="all-linear", task_type="CAUSAL_LM")
-    model = get_peft_model(plain, lora)
+    model = get_peft_model(plain, lora).train()  # else bitsandbytes lays weights out anew, see `load_base`
     model.load_state_dict(start, strict=False)
     expected = mean_loss(model, examples)
     expected.backward()
@@ -55,4 +57,8 @@ def test_a_base_in_four_bits_gives_the_losses_and_gradients_of_peft_and_trains()
     with adapter(base, SETTINGS, 0) as adapted:
         training = Training(base, adapted, SETTINGS, 0, examples, Fit(3))
         losses = [training.advance(step) for step in (1, 2, 3)]
+        with torch.no_grad():
+            assert not torch.equal(base.token_losses(batch), before)
     assert losses[2] < losses[0]
+    with torch.no_grad():
+        assert torch.equal(base.token_losses(batch), before), "the base is as it was"

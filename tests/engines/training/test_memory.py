@@ -7,7 +7,11 @@ is an exception that is raised where the work is done.
 from __future__ import annotations
 
 import json
+import math
+import weakref
 from dataclasses import replace
+from importlib.util import find_spec
+from itertools import product
 from types import SimpleNamespace
 
 import numpy as np
@@ -31,10 +35,12 @@ from bios_sweep.engines.training.adapters import adapter, trainable
 from bios_sweep.engines.training.batches import MicroBatch, halves, micro_batches
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import write_dataset
+from bios_sweep.engines.training.decoder_shape import shape_of
 from bios_sweep.engines.training.engine import LoraEngine
+from bios_sweep.engines.training.facts import count_parameters, weight_files
 from bios_sweep.engines.training.fit import Fit, recomputed
 from bios_sweep.engines.training.loop import Training
-from bios_sweep.engines.training.memory import Load, fitting, need_of, room_on, shape_of
+from bios_sweep.engines.training.memory import Load, Need, fitting, kept_of_a_layer, need_of, room_on
 from bios_sweep.engines.training.model import BaseModel, load_base
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import tokenize_all
@@ -89,39 +95,91 @@ def base():
     return load_base(base_model_path(), "float32", CPU)
 
 
-@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
-@pytest.mark.parametrize("twice", [False, True])
-def test_the_model_of_bytes_is_what_a_forward_pass_keeps(shaped, dtype, twice):
-    rows, length, rank = 4, 128, 8
-    loaded = load_base(shaped, dtype, CPU)
-    count = sum(value.numel() for value in loaded.model.parameters())
-    shape = shape_of(json.loads((shaped / "config.json").read_text()), count)
-    load = Load(tokens=length, batch=rows, rank=rank, dtype=dtype)
+METHODS = {
+    "lora": {},
+    "embeddings": {"embeddings": True},
+    "dora": {"method": "dora"},
+    "full": {"method": "full", "lora_rank": None},
+    "qlora": {"method": "qlora"},
+}
+IN_FOUR_BITS = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is an extra")
+
+
+def _cases():
+    """LoRA in every way; of the other methods one way, and the rest where there is time."""
+    for name, dtype, twice in product(METHODS, ["float32", "bfloat16"], [False, True]):
+        seldom = name != "lora" and (dtype == "float32" or twice)
+        marks = [*([IN_FOUR_BITS] if name == "qlora" else []), *([pytest.mark.slow] if seldom else [])]
+        yield pytest.param(name, dtype, twice, marks=marks)
+
+
+@pytest.mark.parametrize(("name", "dtype", "twice"), _cases())
+def test_the_model_of_bytes_is_what_a_forward_pass_keeps(shaped, name, dtype, twice):
+    rows, length = 4, 128
+    settings = replace(SETTINGS, lora_rank=8).changed(METHODS[name])
+    loaded = load_base(shaped, dtype, CPU, four_bit=name == "qlora")
+    shape = shape_of(json.loads((shaped / "config.json").read_text()), count_parameters(weight_files(shaped)))
+    shape = replace(shape, tied=loaded.model.config.tie_word_embeddings)
+    load = Load(
+        tokens=length, batch=rows, rank=8, dtype=dtype, method=settings.method,
+        embeddings=bool(settings.embeddings),
+    )  # fmt: skip
     need = need_of(shape, load, rows, checkpointing=twice)
-    weights = sum(value.numel() * value.element_size() for value in loaded.model.parameters())
-    with adapter(loaded, replace(SETTINGS, lora_rank=rank), 0) as adapted:
-        size = sum(value.numel() for value in trainable(adapted).values())
+    with adapter(loaded, settings, 0) as adapted:
+        learn = _learning(adapted, loaded, dtype)
         kept = _kept(loaded, rows, length, twice)
-    assert need.weights == weights
+    assert need.weights == pytest.approx(_held(loaded, need, dtype), rel=0.01)
+    assert need.adapter == pytest.approx(learn, rel=0.01)
     logits = rows * length * shape.vocabulary * 4  # at the end of the forward pass: log-probabilities alone
-    foreseen = need.total - need.logits + logits
+    foreseen = need.activations + logits
     if twice:  # one layer's own activations are there only on the way back
-        foreseen -= rows * length * shape.kept(rank, 4 if dtype == "float32" else 2)
-    assert weights + 16 * size + kept == pytest.approx(foreseen, rel=0.15)
+        foreseen -= rows * length * kept_of_a_layer(shape, load)
+    assert kept == pytest.approx(foreseen, rel=0.15)
+    assert need.weights + learn + kept == pytest.approx(need.weights + need.adapter + foreseen, rel=0.1)
+
+
+def _held(loaded: BaseModel, need: Need, dtype: str) -> int:
+    """Bytes of the base; of one in four bits with its scales, and a layer in numbers, as it is computed."""
+    weights = list(loaded.model.parameters())
+    held = sum(value.numel() * value.element_size() for value in weights)
+    states = [value.quant_state for value in weights if hasattr(value, "quant_state")]
+    for state in states:
+        scales = (state.absmax, state.state2.absmax)
+        held += sum(one.numel() * one.element_size() for one in scales)
+    widest = max((math.prod(state.shape) for state in states), default=0)
+    return held + widest * (4 if dtype == "float32" else 2)
+
+
+def _learning(adapted, loaded: BaseModel, dtype: str) -> int:
+    """Bytes of what learns: the adapter's four copies and its rounded one; what is beside the base's own."""
+    own = {id(value) for value in loaded.model.parameters() if value.dtype == getattr(torch, dtype)}
+    held = 0
+    for name, value in trainable(adapted).items():
+        of_the_base = "lora_" not in name
+        assert not of_the_base or id(value) in own
+        rounded = 0 if dtype == "float32" else 2 + (4 if of_the_base else 0)
+        held += value.numel() * ((12 if of_the_base else 16) + rounded)
+    return held
+
+
+class _Saved:
+    """A tensor as the graph holds it: gone when the graph lets go of it."""
+
+    def __init__(self, tensor: torch.Tensor) -> None:
+        self.tensor = tensor
 
 
 def _kept(loaded: BaseModel, rows: int, length: int, twice: bool) -> int:
-    """Bytes of the distinct storages that the backward pass holds, parameters left out."""
+    """Bytes of the distinct storages that the backward pass holds, parameters left out.
+
+    What a pass made and let go of before its end, as the products of DoRA's lengths, is not held.
+    """
     own = {value.untyped_storage().data_ptr() for value in loaded.model.parameters()}
-    seen: dict[int, int] = {}
-    held = []  # or a freed storage's address would be another's
+    saved: weakref.WeakSet[_Saved] = weakref.WeakSet()
 
     def pack(tensor):
-        storage = tensor.untyped_storage()
-        if storage.data_ptr() not in own:
-            seen[storage.data_ptr()] = storage.nbytes()
-            held.append(tensor)
-        return tensor
+        saved.add(kept := _Saved(tensor))
+        return kept
 
     targets = torch.zeros(rows * length, dtype=torch.long)
     batch = MicroBatch(
@@ -130,10 +188,12 @@ def _kept(loaded: BaseModel, rows: int, length: int, twice: bool) -> int:
         targets=targets,
         owners=np.zeros(1),
     )
-    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda x: x)
+    hooks = torch.autograd.graph.saved_tensors_hooks(pack, lambda kept: kept.tensor)
     with hooks, recomputed(loaded.decoder, active=lambda: twice):
-        loaded.token_losses(batch).sum()
-    return sum(seen.values())
+        loss = loaded.token_losses(batch).sum()
+    storages = {one.tensor.untyped_storage().data_ptr(): one.tensor.untyped_storage() for one in saved}
+    assert loss.requires_grad, "and so its graph is there"
+    return sum(storage.nbytes() for place, storage in storages.items() if place not in own)
 
 
 def gradients(base, examples, fit):

@@ -4,22 +4,24 @@ from __future__ import annotations
 
 import json
 import math
+import shutil
 from copy import deepcopy
 from dataclasses import replace
 
 import pytest
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import AutoModelForCausalLM, Trainer, TrainingArguments
+from transformers import AutoConfig, AutoModelForCausalLM, Trainer, TrainingArguments
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.engines.training.adapters import adapter, save_adapter, trainable
 from bios_sweep.engines.training.batches import batch_indices, micro_batches
 from bios_sweep.engines.training.corpus import embedded_examples
+from bios_sweep.engines.training.decoder_shape import shape_of
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.initial import orthogonal
 from bios_sweep.engines.training.loop import Training
-from bios_sweep.engines.training.memory import Load, need_of, shape_of
+from bios_sweep.engines.training.memory import Load, need_of
 from bios_sweep.engines.training.model import load_base
 from bios_sweep.engines.training.targets import is_attention, is_mlp
 from bios_sweep.engines.training.tokenizer import load_tokenizer
@@ -192,3 +194,59 @@ def test_the_model_of_bytes_is_what_full_fine_tuning_holds(examples, dtype):
         if dtype == "bfloat16":  # master weights, and gradients before they are gathered
             held += sum(value.numel() * (4 + 2) for value in state.weights.values())
     assert need.adapter == pytest.approx(held, rel=0.01)
+
+
+@pytest.fixture(scope="module", params=[True, False], ids=["tied", "untied"])
+def model_folder(request, tmp_path_factory):
+    """The embedded model, and one like it with a head of its own."""
+    if request.param:
+        return base_model_path()
+    folder = tmp_path_factory.mktemp("untied")
+    shutil.copytree(base_model_path(), folder, dirs_exist_ok=True)
+    config = AutoConfig.from_pretrained(base_model_path(), tie_word_embeddings=False)
+    torch.manual_seed(0)
+    model = AutoModelForCausalLM.from_config(config)
+    model.model.load_state_dict(AutoModelForCausalLM.from_pretrained(base_model_path()).model.state_dict())
+    model.save_pretrained(folder)
+    return folder
+
+
+@pytest.mark.parametrize("method", ["lora", "dora"])
+def test_embeddings_and_head_learn_beside_an_adapter_as_pefts_own_copies_do(
+    model_folder, examples, tmp_path, method
+):
+    base = load_base(model_folder, "float32", CPU)
+    tied = base.model.config.tie_word_embeddings
+    before = {name: value.clone() for name, value in base.model.state_dict().items()}
+    [batch] = micro_batches(examples, len(examples), CPU)
+    settings = SETTINGS.changed({"method": method, "embeddings": True})
+    with adapter(base, settings, 0) as adapted:
+        noise = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for value in trainable(adapted).values():
+                value.add_(0.02 * torch.randn(value.shape, generator=noise))
+        loss = base.token_losses(batch).mean()
+        loss.backward()
+        ours = {name: value.grad.clone() for name, value in trainable(adapted).items()}
+        save_adapter(adapted, tmp_path / "adapter")
+    assert all(torch.equal(value, before[name]) for name, value in base.model.state_dict().items())
+    told = json.loads((tmp_path / "adapter" / "adapter_config.json").read_text())
+    assert told["modules_to_save"] == (["embed_tokens"] if tied else ["embed_tokens", "lm_head"])
+    plain = AutoModelForCausalLM.from_pretrained(model_folder, dtype=torch.float32)
+    loaded = PeftModel.from_pretrained(plain, str(tmp_path / "adapter"), is_trainable=True)
+    expected = mean_loss(loaded, examples)
+    expected.backward()
+    theirs = {
+        name.replace(".modules_to_save.default", ""): value.grad
+        for name, value in loaded.named_parameters()
+        if value.requires_grad
+    }
+    assert loss.item() == pytest.approx(expected.item(), abs=1e-5)
+    assert theirs.keys() == ours.keys()
+    assert "base_model.model.model.embed_tokens.weight" in ours
+    largest = max(value.abs().max() for value in theirs.values())
+    for name, value in theirs.items():
+        assert (value - ours[name]).abs().max() <= 1e-5 * max(1.0, largest), name
+    merged = loaded.merge_and_unload()
+    with torch.no_grad():
+        assert mean_loss(merged, examples).item() == pytest.approx(expected.item(), abs=1e-4)

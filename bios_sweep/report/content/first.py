@@ -1,0 +1,114 @@
+"""The first screen of a result: what to use tonight, whether that is sure, what would settle it, its price.
+
+Pure. Each field answers one question of whoever opens a sweep; everything else is the full report's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from bios_sweep.decision.sentences import confidence_text
+from bios_sweep.decision.statement import Verdict
+from bios_sweep.report.content.advice import next_line
+from bios_sweep.report.content.expense import Spent
+from bios_sweep.report.content.lines import counts_line, first_line, no_verdict, titled
+from bios_sweep.report.content.setting_rows import SettingRow, is_open, setting_rows
+from bios_sweep.report.content.summary import FailureRow, Summary
+from bios_sweep.report.content.wording import clean, listed, money, plural, trained
+from bios_sweep.vocabulary import Stage
+
+SETTLED = "nothing more is needed for this model, data and method"
+NO_STEP = "no single step settles it; `bios-sweep suggest` writes the next study where there is one"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Settling:
+    """What would settle questions that one command goes on with. command: empty where there is none."""
+
+    lines: tuple[str, ...]
+    command: str = ""
+
+
+@dataclass(frozen=True, kw_only=True)
+class FirstScreen:
+    """What is told before all else.
+
+    about: of what it holds. alert: what must be known before the rows are read. rows: which value to use
+    tonight. sure: whether that is sure. settling: what would make it sure. cost: what was spent. counts: how
+    the trials ended. cautions: how much more is to be borne in mind, which the full text tells.
+    """
+
+    question: str
+    about: tuple[str, ...]
+    alert: str = ""
+    rows: tuple[SettingRow, ...]
+    nothing_yet: str = ""
+    sure: tuple[str, ...]
+    settling: tuple[Settling, ...]
+    cost: str
+    counts: str
+    failures: tuple[FailureRow, ...] = ()
+    damaged: tuple[str, ...] = ()
+    cautions: int = 0
+
+
+def first_screen(summary: Summary) -> FirstScreen:
+    """Of a sweep, as far as it is."""
+    verdicts = summary.verdicts
+    return FirstScreen(
+        question=summary.question or summary.sweep,
+        about=(f"{summary.scenario}  ({summary.sweep_id})", f"judged on {summary.judged_on}"),
+        alert=first_line(summary),
+        rows=setting_rows(verdicts),
+        nothing_yet="" if verdicts else no_verdict(summary),
+        sure=sure_lines(verdicts),
+        settling=_settling(verdicts, done=summary.final),
+        cost=_cost(summary.spent),
+        counts=counts_line(summary.counts),
+        failures=summary.failures,
+        damaged=summary.damaged or (),
+        cautions=len(summary.caveats) + len(summary.notes),
+    )
+
+
+def sure_lines(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
+    """What is settled, by confidence and seeds; then what is open, by the reason."""
+    settled: dict[str, list[str]] = {}
+    still: dict[str, list[str]] = {}
+    for title, verdict in titled(verdicts):
+        if is_open(verdict):
+            still.setdefault(_why(verdict), []).append(title)
+        else:
+            kind = "fresh seed" if verdict.stage == Stage.CONFIRMATION else "paired seed"
+            on = f"{confidence_text(verdict.confidence)}, {plural(len(verdict.seeds), kind)}"
+            settled.setdefault(on, []).append(title)
+    return (
+        *(f"yes of {listed(names)} ({on})" for on, names in settled.items()),
+        *(f"not yet of {listed(names)}{why}" for why, names in still.items()),
+    )
+
+
+def _why(verdict: Verdict) -> str:
+    why = verdict.withheld or (verdict.now.open if verdict.now else None)
+    return f": {clean(why)}" if why else ""
+
+
+def _settling(verdicts: Sequence[Verdict], *, done: bool) -> tuple[Settling, ...]:
+    """The cheapest step of every open question, those that one command goes on with together."""
+    steps: dict[str, list[str]] = {}
+    for title, verdict in titled(verdicts):
+        if is_open(verdict):
+            step = verdict.now.step if verdict.now else None
+            text = next_line(verdict) or NO_STEP
+            steps.setdefault(step.command if step else "", []).append(f"{title}: {text}")
+    if not steps:
+        return (Settling(lines=(SETTLED,)),) if done and verdicts else ()
+    return tuple(Settling(lines=tuple(lines), command=command) for command, lines in steps.items())
+
+
+def _cost(spent: Spent) -> str:
+    if not spent.trials:
+        return "nothing yet"
+    told = trained(spent.hours)
+    return told if spent.money is None else f"{told}, {money(spent.money)}"

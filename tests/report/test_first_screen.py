@@ -1,0 +1,160 @@
+"""The first screen of a result: five questions of whoever opens a sweep, each answered by a line of it."""
+
+from __future__ import annotations
+
+import dataclasses
+import re
+
+import pytest
+
+from bios_sweep.cli.main import main
+from bios_sweep.decision.choice import Ground
+from bios_sweep.report.content.expense import Spent
+from bios_sweep.report.content.first import first_screen
+from bios_sweep.report.content.recorded import Recorded, recorded
+from bios_sweep.report.content.setting_rows import Answer, setting_rows
+from bios_sweep.report.text.first import print_first
+from bios_sweep.vocabulary import Word
+from tests.cli.planted import CLASSES, QUIET
+from tests.report.summaries import planted_study, shown, summary_of
+
+QUESTIONS = {  # what is asked -> how the line that answers it reads, of a sweep with one question open
+    "which rate do I use tonight?": r"^learning_rate +OPEN \(inconclusive\) +0\.001838 ",
+    "is it sure?": r"^sure\? +yes of lora_rank \(95 %, 3 paired seeds\)\n +not yet of learning_rate: edge: ",
+    "what would make it sure?": r"^to be sure +learning_rate: one level beyond the end .*trials?\b",
+    "what did it cost?": r"^cost +.* of training, at a price of 12\.40; 21 trials planned = 18 completed",
+    "where is it recorded?": r"^report: /w/report.html$",
+}
+WIDTHS = (60, 80, 140)
+PLACES = Recorded(
+    lines=("tuned defaults: /w/bios_defaults.json", "report: /w/report.html", "MLflow: http://x"),
+    full="bios-sweep report --full --sweep demo-1",
+    trials=None,
+)
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    summary = summary_of(planted_study(), tmp_path_factory.mktemp("demo"))
+    return dataclasses.replace(summary, spent=Spent(trials=21, hours=2.0, money=12.4))
+
+
+def screen(summary, width=100, **options):
+    return shown(print_first, first_screen(summary), width=width, places=PLACES, **options)
+
+
+@pytest.mark.parametrize("question", QUESTIONS)
+def test_each_question_of_a_reader_is_answered_by_a_line(demo, question):
+    assert re.search(QUESTIONS[question], screen(demo, 200), re.MULTILINE), screen(demo, 200)
+
+
+def test_the_command_that_would_settle_it_is_one_line_that_can_be_pasted(demo):
+    for width in WIDTHS:
+        assert re.search(
+            r"^    bios-sweep run .*learning_rate\.multiply=\S+$", screen(demo, width), re.MULTILINE
+        )
+        assert "bios-sweep report --full --sweep demo-1\n" in screen(demo, width)
+
+
+@pytest.mark.parametrize("width", WIDTHS)
+def test_the_screen_fits_its_width_and_has_no_colour_in_a_pipe(demo, width):
+    text = screen(demo, width)
+    typed = ("    bios-sweep", "everything (")  # commands stay on one line
+    assert max(len(line) for line in text.splitlines() if not line.startswith(typed)) <= width
+    assert "\x1b" not in text
+    assert len(text.splitlines()) <= 34
+    words = " ".join(text.split())
+    for told in ("OPEN (inconclusive)", "KEEP (confirm)", "learning_rate", "lora_rank", "0.001838"):
+        assert told in words
+    assert "\x1b[" in screen(demo, width, terminal=True)
+
+
+def test_colour_stays_away_where_nobody_wants_it(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("NO_COLOR", "1")
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as if it were a terminal
+    run = ("run", "sweeps=learning_rate", "seeds=[0]", "model=planted", "cluster=inline", "tracking=none")
+    assert main(list(run)) == 0
+    capsys.readouterr()
+    assert main(["report"]) == 0
+    assert not re.search(r"\x1b\[[0-9;]*3[0-9]", capsys.readouterr().out)
+
+
+def test_everything_else_is_told_by_full_alone(demo):
+    text = screen(demo)
+    for told in ("Scope:", "frontier", "one-sided", "To bear in mind"):
+        assert told not in text
+    assert re.search(r"everything \(bounds, claims, scope; \d+ notes?\):", text)
+
+
+def test_a_sweep_without_verdict_says_so_and_asks_for_nothing(tmp_path):
+    summary = summary_of(planted_study(), tmp_path, at_most=5)
+    text = screen(summary)
+    assert "no verdict yet (screening: 5 of 21 trials ended)" in text
+    assert "sure?" not in text
+    assert "to be sure" not in text
+
+
+def test_failed_trials_stand_on_the_screen_with_their_cause(tmp_path):
+    summary = summary_of(planted_study(), tmp_path, fail={"lora_rank=8/1": "out of memory"})
+    assert "lora_rank=8, seed 1: failed: RuntimeError: out of memory" in screen(summary)
+
+
+def test_names_are_only_text(demo):
+    evil = "[bold red]x[/] \x1b[31m\nnext"
+    text = screen(dataclasses.replace(demo, question=evil, scenario=evil), terminal=True)
+    assert "[bold red]x[/]" in text
+    assert "\x1b[31m\n" not in text
+
+
+def test_a_settled_change_says_what_it_gains_and_a_settled_default_what_it_gives_away(demo):
+    rate, rank = demo.verdicts
+    settled = dataclasses.replace(rate.now, ground=Ground.SETTLED, value=0.002)
+    fields = {"best_level": 0.002, "effect_of": 0.002, "effect_over": "", "now": settled}
+    better = dataclasses.replace(
+        rate, verdict=Word.REFINE, effect_percent=3.1, lower=1.9, recommended=0.002, cost_ratio=None, **fields
+    )
+    change, keep = setting_rows([better, rank])
+    assert (change.answer, change.use) == (Answer.CHANGE, "0.002")
+    assert change.means == "gains 3.10 %, at least 1.90 % (95 % sure)"
+    assert (keep.answer, keep.use) == (Answer.KEEP, "32")
+    assert re.fullmatch(
+        r"gives away at most \d\.\d\d % \(95 % sure\)|nothing else .* \(95 % sure\)", keep.means
+    )
+    cheaper = dataclasses.replace(better, effect_percent=-0.1, lower=-0.3, cost_ratio=0.5)
+    assert setting_rows([cheaper])[0].means == "gives away at most 0.30 % (95 % sure); takes x0.50 the time"
+    held = dataclasses.replace(better, now=dataclasses.replace(settled, ground=Ground.WITHHELD))
+    assert setting_rows([held])[0].answer == Answer.CHANGE  # to what a joint search serves
+    unserved = dataclasses.replace(held, recommended=rate.baseline_level)
+    assert setting_rows([unserved])[0].answer == Answer.OPEN
+
+
+def test_a_setting_with_a_value_per_goal_is_one_row(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["run", *QUIET, *CLASSES["a smaller batch buys more than time"].words]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    (row,) = (place for place, line in enumerate(lines) if re.match(r"batch_size +[A-Z]{4}", line))
+    assert re.match(r"batch_size +CHANGE \(refine\) +64 ", lines[row])
+    assert "for the best quality: " in " ".join(lines[row:])
+    assert "when time is short: " in " ".join(lines[row:])
+
+
+def test_a_report_elsewhere_names_its_workspace_in_the_command(demo, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    here, there = (tmp_path / name / "sweeps" / demo.sweep_id for name in ("bios_runs", "other runs"))
+    assert recorded(demo, here).full == f"bios-sweep report --full --sweep {demo.sweep_id}"
+    assert recorded(demo, there).full.endswith(f"workspace='{tmp_path / 'other runs'}'")
+
+
+def test_an_audit_has_the_same_screen(tmp_path, capsys):
+    table = tmp_path / "runs.csv"
+    values = {"baseline": (2.0, 2.1, 2.05), "lr=2": (1.9, 2.02, 1.97)}
+    rows = [f"{arm},{seed},{value}" for arm, own in values.items() for seed, value in enumerate(own)]
+    table.write_text("\n".join(("arm,seed,value", *rows)) + "\n")
+    assert main(["report", "--from-csv", str(table)]) == 0
+    text = capsys.readouterr().out
+    assert "OPEN (refine, unconfirmed)" in " ".join(text.split())
+    for start in ("sure?", "to be sure", "cost", "recorded nowhere"):
+        assert any(line.startswith(start) for line in text.splitlines()), start
+    assert main(["report", "--from-csv", str(table), "--full"]) == 0
+    assert "These runs support" in capsys.readouterr().out

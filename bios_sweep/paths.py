@@ -5,8 +5,8 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from io import BufferedReader
 from pathlib import Path
-from typing import BinaryIO
 
 
 def expanded(given: str | os.PathLike[str]) -> Path:
@@ -32,7 +32,7 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
         return file.read()
 
 
-def open_regular(path: Path) -> BinaryIO:
+def open_regular(path: Path) -> BufferedReader:
     """A regular file, open for reading.
 
     Raises:

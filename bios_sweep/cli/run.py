@@ -10,9 +10,12 @@ from rich.console import Console
 
 from bios_sweep.cli.answer import invocation_of, print_result
 from bios_sweep.defaults import FILE_NAME
+from bios_sweep.driver.changed import resumed
+from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.next_study import following
-from bios_sweep.driver.prepare import prepare
+from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.session import Outcome, run_sweep
+from bios_sweep.errors import InputError
 from bios_sweep.jsonable import to_json
 from bios_sweep.ports import PreflightLine
 from bios_sweep.report.content.recorded import REPORT, recorded
@@ -26,13 +29,22 @@ def run(args: Namespace) -> int:
     asked = invocation_of(args)
     console = Console(stderr=args.json)
     listener = JsonListener(console) if args.json else ConsoleListener(console)
-    outcome = run_sweep(prepare(following(asked) if args.next else asked), listener)
+    outcome = run_sweep(_prepared(args, asked), listener)
     if args.json:
         _print_json(outcome)
     else:
         places = recorded(outcome.summary, outcome.sweep.folder, _link(outcome))
         print_result(args, outcome.summary, console, places)
     return _exit_code(outcome)
+
+
+def _prepared(args: Namespace, asked: Invocation) -> Prepared:
+    """What to run, told of what changed since a sweep of the same question was interrupted."""
+    if args.next and args.resume is not None:
+        raise InputError("--next and --resume: give one of them")
+    if args.resume is not None:
+        return resumed(asked, args.resume)
+    return prepare(following(asked) if args.next else asked)
 
 
 class JsonListener(ConsoleListener):

@@ -37,10 +37,9 @@ class Nuisance:
             )
         if self.scale is not None:
             one_of(f"nuisance {self.setting}: scale", self.scale, tuple(SCALES), PlanError)
-        if len(self.multiply) + len(self.values) > MOST_LEVELS:
+        if len(self.multiply) > MOST_LEVELS:
             raise PlanError(
-                f"factor {self.name}: {len(self.multiply) + len(self.values):,} levels are too many; at most "
-                f"{MOST_LEVELS} are compared"
+                f"nuisance {self.setting}: {len(self.multiply):,} levels are too many; at most {MOST_LEVELS}"
             )
         for number in self.multiply:
             if not is_positive(number):

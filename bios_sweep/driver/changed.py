@@ -53,8 +53,8 @@ def changed_since(plan: Plan, workspace: Workspace) -> tuple[str, ...]:
             ended = [key for key, result in state.results.items() if result.finished]
             usable = len(set(ended) & {trial.key for trial in plan.trials})
             return (
-                f"{sweep_id} is not finished ({len(ended)} of {plural(len(before.trials), 'trial')} ended), and "
-                f"this is another sweep: {', '.join(told)} changed. Of its results {usable} can be used "
+                f"{sweep_id} is not finished ({len(ended)} of {plural(len(before.trials), 'trial')} ended), "
+                f"and this is another sweep: {', '.join(told)} changed. Of its results {usable} can be used "
                 f"here. Run this one for what is there now, or put the old back and go on with "
                 f"`bios-sweep run --resume {sweep_id}`",
             )
@@ -76,8 +76,8 @@ def resumed(asked: Invocation, name: str) -> Prepared:
         return prepared
     told = ", ".join(changes(plan, prepared.asked)) or "what is asked"
     raise InputError(
-        f"--resume {sweep_id}: {told} changed; put the old back, or leave --resume out to begin another sweep "
-        f"with what is there now: {again.command}"
+        f"--resume {sweep_id}: {told} changed; put the old back, or leave --resume out to begin another "
+        f"sweep with what is there now: {again.command}"
     )
 
 

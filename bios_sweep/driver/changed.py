@@ -53,7 +53,7 @@ def changed_since(plan: Plan, workspace: Workspace) -> tuple[str, ...]:
             ended = [key for key, result in state.results.items() if result.finished]
             usable = len(set(ended) & {trial.key for trial in plan.trials})
             return (
-                f"{sweep_id} is not finished ({len(ended)} of {plural(len(before.trials), 'trial')} ended), "
+                f"{sweep_id} is not finished ({plural(len(ended), 'trial')} ended so far), "
                 f"and this is another sweep: {', '.join(told)} changed. Of its results {usable} can be used "
                 f"here. Run this one for what is there now, or put the old back and go on with "
                 f"`bios-sweep run --resume {sweep_id}`",

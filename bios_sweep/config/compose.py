@@ -61,8 +61,12 @@ IN_FILES = {
     "cross": (r"[\w.]+", "cross: {lora_rank: [8, 32, 128]}"),
 }
 TOLD_IN_FILES = {"factors": "factors stand", "cross": "what factors are crossed with stands"}
-TOP_KEYS = ("workspace", "seeds", "sweeps")
-OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
+TOP_KEYS = ("workspace", "on_verdict", "seeds", "sweeps")
+OPTIONAL_KEYS = (
+    "sweeps",
+    "submit",
+    "on_verdict",
+)  # by a command, or younger than a user's file
 # keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
 CAME_LATER: dict[str, dict[str, Any]] = {
     "budget": {"epochs": None, "checkpoint_minutes": None},

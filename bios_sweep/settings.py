@@ -397,8 +397,11 @@ def alpha_at(settings: TrainingSettings) -> float | None:
     return settings.lora_alpha * float((settings.lora_rank / REFERENCE_RANK) ** GROWTH[settings.alpha_rule])
 
 
+LEARNS = ("method", "embeddings")  # settings that say what learns, on which time and memory depend
+
+
 def what_learns(settings: TrainingSettings) -> tuple[str, bool]:
-    """The method, and whether embeddings and head learn beside it: what an example's time depends on."""
+    """The method, and whether embeddings and head learn beside it."""
     return settings.method, bool(settings.embeddings)
 
 

@@ -18,7 +18,7 @@ from bios_sweep.cli.main import main
 from bios_sweep.jsonable import to_json
 from bios_sweep.ports import PreflightLine
 from bios_sweep.records.journal import Journal
-from bios_sweep.records.replay import _CHANGES
+from bios_sweep.records.replay import _OF_SWEEPS, _OF_TRIALS
 from bios_sweep.records.workspace import Owner
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.settings import TrainingSettings
@@ -100,7 +100,7 @@ def test_every_kind_of_line_that_a_journal_knows_is_described():
     described_kinds = {
         branch["properties"]["kind"]["const"] for branch in validator("journal").schema["anyOf"]
     }
-    assert described_kinds == set(_CHANGES)
+    assert described_kinds == {*_OF_SWEEPS, *_OF_TRIALS}
 
 
 def test_lines_that_no_golden_case_writes_are_as_described(tmp_path):

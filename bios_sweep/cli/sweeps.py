@@ -1,4 +1,4 @@
-"""`status`, `suggest`, `sync` and `ui`: about a sweep that is there, also while a driver runs it."""
+"""`status`, `sync` and `ui`: about a sweep that is there, also while a driver runs it."""
 
 from __future__ import annotations
 
@@ -9,9 +9,6 @@ from types import FrameType
 from rich.console import Console
 
 from bios_sweep.cli.answer import invocation_of, print_answer
-from bios_sweep.driver.next_study import WrittenStudy, next_study, suggestion_of
-from bios_sweep.driver.planned import planned
-from bios_sweep.driver.prepare import prepare
 from bios_sweep.driver.stopping import hangup
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.driver.view import choose, open_sweep, status_of
@@ -21,8 +18,6 @@ from bios_sweep.mirror.cursor import read_cursor
 from bios_sweep.mirror.mlflow.server import serve_ui
 from bios_sweep.mirror.mlflow.tracker import MlflowTracker, is_web, ui_link
 from bios_sweep.records.lock import live_owner
-from bios_sweep.report.content.answers import NextStudy, SuggestionSummary
-from bios_sweep.report.text.glance import print_suggestion
 from bios_sweep.report.text.listener import ConsoleListener
 from bios_sweep.report.text.terminal import print_status
 
@@ -37,41 +32,6 @@ def status(args: Namespace) -> int:
         view = open_sweep(workspace, view.sweep_id)
     print_answer(args, status_of(workspace, view, live_owner(workspace)), print_status)
     return 0
-
-
-def suggest(args: Namespace) -> int:
-    """Write the sweep file of the smallest next study, and print what it would settle and its trials."""
-    asked = invocation_of(args)
-    _, workspace, view = choose(asked, args.sweep)
-    suggestion = suggestion_of(view, workspace)
-    metric = view.plan.study.metric
-    written = None if suggestion.study is None else next_study(view, workspace, suggestion, asked)
-    answer = SuggestionSummary(
-        sweep_id=view.sweep_id,
-        judged_on=metric.words,
-        why=tuple(suggestion.why),
-        open=tuple(suggestion.open),
-        warnings=(metric.doubt,) if metric.doubt else (),
-        study=None if written is None else _described(written),
-    )
-    print_answer(args, answer, print_suggestion)
-    return 0
-
-
-def _described(written: WrittenStudy) -> NextStudy:
-    prepared = prepare(written.invocation)
-    plan = planned(prepared).summary
-    return NextStudy(
-        name=written.name,
-        file=str(written.file),
-        command=prepared.invocation.command,
-        seeds=plan.seeds,
-        arms=tuple(arm.arm for arm in plan.arms),
-        trials=plan.trials,
-        to_run=plan.to_run,
-        reused=plan.reused,
-        most_trials=plan.most_trials,
-    )
 
 
 def sync(args: Namespace) -> int:

@@ -29,8 +29,8 @@ from bios_sweep.config.groups import (
     chosen_by,
     depends_on_choice,
     group_names,
+    member_keys,
     member_names,
-    member_values,
     members_of_paths,
     with_hub_models,
 )
@@ -62,8 +62,12 @@ IN_FILES = {
     "cross": (r"[\w.]+", "cross: {lora_rank: [8, 32, 128]}"),
 }
 TOLD_IN_FILES = {"factors": "factors stand", "cross": "what factors are crossed with stands"}
-TOP_KEYS = ("workspace", "seeds", "sweeps")
-OPTIONAL_KEYS = ("sweeps", "submit")  # chosen by a command, not by config.yaml
+TOP_KEYS = ("workspace", "on_verdict", "seeds", "sweeps")
+OPTIONAL_KEYS = (
+    "sweeps",
+    "submit",
+    "on_verdict",
+)  # by a command, or younger than a user's file
 # keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
 CAME_LATER: dict[str, dict[str, Any]] = {
     "budget": {"epochs": None, "checkpoint_minutes": None, "least_free_gb": 0.1},
@@ -325,7 +329,7 @@ def _with_later_keys(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _refuse_unknown_group_keys(group: str, value: Any) -> None:
-    listed = [member_values(group, member).get(group, {}) for member in member_names(group)]
+    listed = [member_keys(group, member) for member in member_names(group)]
     settings = baseline_values().get(group, {})
     known = sorted({*settings, *(name for names in listed for name in names)})
     if not isinstance(value, Mapping):
@@ -334,7 +338,7 @@ def _refuse_unknown_group_keys(group: str, value: Any) -> None:
         if name not in known:
             near = did_you_mean(f"{group}.{name}", [f"{group}.{option}" for option in known])
             raise ConfigError(f"unknown key '{group}.{name}'{near}; {group} has {', '.join(known)}")
-    for name in sorted({*settings, *set(listed[0]).intersection(*listed[1:])}):
+    for name in sorted({*settings, *listed[0].intersection(*listed[1:])}):
         if name not in value:
             raise ConfigError(f"{group}.{name}: is missing; {group} needs it, null where it has no value")
 

@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import yaml  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 from omegaconf import OmegaConf
 
 from bios_sweep.config.places import config_root
@@ -54,6 +55,22 @@ def member_values(group: str, member: str | None) -> Mapping[str, Any]:
         return {}
     values = file_values(path)
     return values if path.read_text(encoding="utf-8").startswith(GLOBAL) else {group: values}
+
+
+@cache
+def member_keys(group: str, member: str) -> frozenset[str]:
+    """The keys that a member of ours gives its group, those of the files that its defaults name included.
+
+    Every command asks for those of every member, so the files are read by the parser in C, as far as there is
+    one; of their values, of which OmegaConf has another idea than YAML, nothing is used.
+    """
+    path = config_root() / "conf" / group / f"{member}.yaml"
+    text = path.read_text(encoding="utf-8")
+    values = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    bases = [name for name in values.pop("defaults", ()) if isinstance(name, str) and name != "_self_"]
+    own = values.get(group, {}) if text.startswith(GLOBAL) else values
+    near = (member_keys(group, base) for base in bases if path.with_name(f"{base}.yaml").is_file())
+    return frozenset(own).union(*near)
 
 
 def file_values(path: Path) -> dict[str, Any]:

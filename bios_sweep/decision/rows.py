@@ -1,4 +1,4 @@
-"""Rows of a verdict: its variations, a nuisance-aware factor's levels, and the metrics beside it. Values."""
+"""Rows of a verdict: variations, a nuisance-aware factor's levels, memory, metrics beside it. Values."""
 
 from __future__ import annotations
 
@@ -52,6 +52,18 @@ class RateRow:
     conclusion_same_rate: str
     conclusion_best_rate: str
     differs: bool
+
+
+@dataclass(frozen=True, kw_only=True)
+class MemoryRow:
+    """Bytes that a trial of the level in question, and one of the default, took at most on its device.
+
+    measured: by the device; else reckoned by the model of bytes.
+    """
+
+    bytes: int
+    default_bytes: int
+    measured: bool
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -12,10 +12,11 @@ from bios_sweep.decision.bounds import Bound
 from bios_sweep.decision.choice import Choice, choice_of
 from bios_sweep.decision.finding import FactorLevels, Finding, Margin, told_in
 from bios_sweep.decision.flattery import flattered
-from bios_sweep.decision.rows import Estimate, LevelRow, RateRow
+from bios_sweep.decision.rows import Estimate, LevelRow, MemoryRow, RateRow
 from bios_sweep.decision.sentences import OPEN, contrast_of, over_words, reasons_told, sentence
 from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, WORDS
 from bios_sweep.reasons import Kind, Reason
+from bios_sweep.settings import LEARNS
 from bios_sweep.units import PERCENT, Scale, kept_scale
 from bios_sweep.vocabulary import Stage, Status, Word
 
@@ -24,7 +25,7 @@ BUDGETS_OPEN = Kind("judged on {metric}, {budgets}; cost is not weighed against 
 UNHELD = {"unknown": "whether at equal budgets is not recorded", "nothing": "at unequal budgets"}
 DIVERGED = Kind("diverged: {arms}")
 EXCLUDED = Kind("shown to gain less than what matters, and not trained on further seeds: {arms}")
-WEIGHED = ("batch_size", "max_steps", "lora_rank", "method")  # settings whose levels cost differently
+WEIGHED = ("batch_size", "max_steps", "lora_rank", *LEARNS)  # settings whose levels cost differently
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -40,7 +41,8 @@ class Verdict:
     levels: one row per variation, from the shared seeds. default: the level that is claimed, which the
     quality, speed and minimum claims say of another level than the baseline's; baseline_level: the latter.
     cost_ratio, cost_lower,
-    cost_upper: time of the level in question over the baseline's, on `hardware`. iso_cost_percent: its
+    cost_upper: time of the level in question over the baseline's, on `hardware`. memory: of what learns, its
+    own beside the default's, where it is known. iso_cost_percent: its
     gain over the default trained for the same time. profile: for whom a served value holds.
     test: what fresh seeds must show, or have shown (a kind of `FreshTest`); empty where nothing is asked.
     served: the value that this claim serves. withheld: why what it stands for is served to nobody; None
@@ -79,6 +81,7 @@ class Verdict:
     cost_upper: float | None = None
     iso_cost_percent: float | None = None
     hardware: str = ""
+    memory: MemoryRow | None = field(default=None, metadata=OPTIONAL)
     profile: str | None = None
     cell: str = ""
     by_rate: tuple[RateRow, ...] = ()

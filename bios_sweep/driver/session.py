@@ -18,6 +18,7 @@ from bios_sweep.driver.by_hand import Hands
 from bios_sweep.driver.cleaning import remove_dead
 from bios_sweep.driver.cost import workers_of
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
+from bios_sweep.driver.hook import hook_words, tell_hook
 from bios_sweep.driver.loop import run_trials
 from bios_sweep.driver.memory import has_begun, memory_notes
 from bios_sweep.driver.place import (
@@ -112,6 +113,7 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         KeyboardInterrupt: stopped at once. A graceful stop is an `Outcome` with its signal.
     """
     _require_optuna(prepared)
+    hook = hook_words(prepared.config.values.get("on_verdict"))
     prepared, devices = _decided(prepared)
     plan = planned(prepared)
     tracking = tracking_of(prepared.config, prepared.workspace)
@@ -159,6 +161,8 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
             )
         heard = _Heard(stop=stop, hands=Hands(prepared.workspace, prepared.plan.sweep_id))
         summary, caught_up = _drive(sweep, place, tracking, listener, heard, prepared.stopped)
+    if trouble := tell_hook(hook, sweep, summary):
+        listener.warn(trouble)
     return Outcome(
         sweep=sweep,
         tracking=tracking,

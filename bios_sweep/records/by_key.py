@@ -8,6 +8,7 @@ from typing import Any, Generic, Self, TypeVar
 Value = TypeVar("Value")
 
 WIDTH = 32  # children of a node; chosen: three levels hold 32 768 trials
+MANY = 32  # changes beyond which the tree is made anew; chosen
 
 
 class ByKey(Mapping[str, Value], Generic[Value]):
@@ -38,11 +39,18 @@ class ByKey(Mapping[str, Value], Generic[Value]):
     def __contains__(self, key: object) -> bool:
         return key in self._places
 
-    def changed(self, key: str, value: Value) -> Self:
-        """With another value of a key that is there."""
+    def changed(self, values: Mapping[str, Value]) -> Self:
+        """With other values of keys that are there."""
         copy = object.__new__(type(self))
-        copy._places, copy._depth = self._places, self._depth
-        copy._root = _with(self._root, self._depth, self._places[key], value)
+        copy._places, copy._depth, copy._root = self._places, self._depth, self._root
+        if len(values) > MANY:
+            leaves = list(self.values())
+            for key, value in values.items():
+                leaves[self._places[key]] = value
+            copy._depth, copy._root = _tree(tuple(leaves))
+            return copy
+        for key, value in values.items():
+            copy._root = _with(copy._root, self._depth, self._places[key], value)
         return copy
 
 

@@ -36,7 +36,7 @@ from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec, plain
 
 HEAD = ("seq", "time", "kind", CHAIN)
 REPEATED = ("started", "measured")  # a trial that goes on from its checkpoint says these again
-COMPACT = (",", ":")
+LINE = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 FLUSH_SECONDS = 0.5  # chosen: what a power cut may cost; real trials measure less often than that
 WAY_OUT = (
     "restore the file from a copy, or move it away and run the sweep again, which takes finished trials from "
@@ -241,7 +241,7 @@ class Journal:
     def _append_at(self, when: datetime, kind: str, fields: Mapping[str, Any]) -> None:
         now = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         values = plain({"seq": self.state.seq + 1, "time": now, "kind": kind, **fields})
-        line, link = self._link.add(json.dumps(values, allow_nan=False, separators=COMPACT))
+        line, link = self._link.add(LINE.encode(values))
         entry = _entry(values)
         state = advance(self.state, entry)  # refuses nonsense before it is written
         try:

@@ -11,10 +11,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
+from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec, canonical_json, plain
 from bios_sweep.vocabulary import Stage
 
 MISSING = object()
+ONE_TEXT = frozenset({str, int, bool, type(None)})  # equal values of one such type are one text
 USUAL: dict[str, Any] = {"repeat": 0, "stage": str(Stage.SCREENING)}
 USUAL_RESULT: dict[str, Any] = {"attempts": 1, "cause": "", "failure": ""}
 
@@ -32,10 +34,14 @@ def planned_fields(specs: Sequence[TrialSpec]) -> dict[str, Any]:
 
 
 def planned_trials(fields: Mapping[str, Any]) -> list[TrialSpec]:
-    """The trials that an entry plans."""
-    shared = fields.get("settings", {})
+    """The trials that an entry plans; those of one arm share their settings, which are checked once."""
+    shared, made = fields.get("settings", {}), dict[str, TrainingSettings]()
+    for trial in fields["trials"]:
+        own = canonical_json(trial["settings"])
+        if own not in made:
+            made[own] = TrainingSettings.from_dict({**shared, **trial["settings"]})
     return [
-        TrialSpec.from_dict({**trial, "settings": {**shared, **trial["settings"]}})
+        TrialSpec(**{**trial, "settings": made[canonical_json(trial["settings"])]})
         for trial in fields["trials"]
     ]
 
@@ -85,4 +91,8 @@ def _without(values: Mapping[str, Any], usual: Mapping[str, Any]) -> dict[str, A
 
 def _same(one: Any, other: Any) -> bool:
     """Whether both are written alike: 1, 1.0 and true are equal, and would come back as one of them."""
-    return bool(one == other) and canonical_json(one) == canonical_json(other)
+    if one != other:
+        return False
+    return (type(one) is type(other) and type(one) in ONE_TEXT) or canonical_json(one) == canonical_json(
+        other
+    )

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from functools import cached_property
+from functools import cached_property, reduce
+from itertools import groupby
 from types import MappingProxyType
 from typing import Any
 
@@ -31,7 +33,8 @@ class Entry:
         return round(datetime.fromisoformat(self.time).timestamp() * 1000)
 
 
-Change = Callable[[SweepState, Entry], SweepState]
+OfSweep = Callable[[SweepState, Entry], Mapping[str, Any]]  # fields of the state that an entry changes
+OfTrial = Callable[[TrialState, Entry], TrialState]
 
 
 def replay(entries: Iterable[Entry]) -> SweepState:
@@ -41,9 +44,19 @@ def replay(entries: Iterable[Entry]) -> SweepState:
         StorageError: an entry about a trial that was never planned, or of an unknown kind.
     """
     state = SweepState()
-    for entry in entries:
-        state = advance(state, entry)
+    for of_trials, alike in groupby(entries, lambda entry: entry.kind in _OF_TRIALS):
+        run = tuple(alike)
+        state = _of_many(state, run) if of_trials else reduce(advance, run, state)
     return state
+
+
+def _of_many(state: SweepState, entries: Sequence[Entry]) -> SweepState:
+    """The state after several entries on trials: one state is made, and not one for each of them."""
+    trials: dict[str, TrialState] = {}
+    for entry in entries:
+        key, trial = _changed(entry, lambda key: trials.get(key) or state.trials.get(key))
+        trials[key] = trial
+    return _after(state, entries[0], entries[-1], {"trials": state.trials.now(*trials.values())})
 
 
 def advance(state: SweepState, entry: Entry) -> SweepState:
@@ -52,40 +65,56 @@ def advance(state: SweepState, entry: Entry) -> SweepState:
     Raises:
         StorageError: the entry is of an unknown kind, or does not hold what one of its kind does.
     """
-    change = _CHANGES.get(entry.kind)
+    if entry.kind in _OF_TRIALS:
+        _, trial = _changed(entry, state.trials.get)
+        return _after(state, entry, entry, {"trials": state.trials.now(trial)})
+    change = _OF_SWEEPS.get(entry.kind)
     if change is None:
-        known = ", ".join(_CHANGES)
+        known = ", ".join((*_OF_SWEEPS, *_OF_TRIALS))
         raise StorageError(
             f"journal entry {entry.seq}: unknown kind {entry.kind!r}; this version knows {known}"
         )
-    now = entry.milliseconds
+    with _understood(entry):
+        return _after(state, entry, entry, change(state, entry))
+
+
+def _after(state: SweepState, first: Entry, last: Entry, changes: Mapping[str, Any]) -> SweepState:
+    """The state with what entries changed, the first and the last of which are given."""
+    times = {"started": state.started or first.milliseconds, "latest": last.milliseconds}
+    return replace(state, **{"closed": "", "seq": last.seq, **times, **changes})
+
+
+def _changed(entry: Entry, known: Callable[[str], TrialState | None]) -> tuple[str, TrialState]:
+    """The trial that an entry is about, and how it stands after it."""
+    with _understood(entry):
+        key = entry.fields["key"]
+        trial = known(key)
+        if trial is None:
+            raise StorageError(f"journal entry {entry.seq}: trial {key} was never planned")
+        return key, _OF_TRIALS[entry.kind](trial, entry)
+
+
+@contextmanager
+def _understood(entry: Entry) -> Iterator[None]:
+    """An entry that lacks what its kind holds is named.
+
+    Raises:
+        StorageError: it does.
+    """
     try:
-        return change(
-            replace(state, closed="", seq=entry.seq, started=state.started or now, latest=now), entry
-        )
+        yield
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise StorageError(
             f"journal entry {entry.seq}: is no {entry.kind!r} ({type(error).__name__}: {error})"
         ) from error
 
 
-def _planned(state: SweepState, entry: Entry) -> SweepState:
+def _planned(state: SweepState, entry: Entry) -> Mapping[str, Any]:
     specs = planned_trials(entry.fields)
     new = {spec.key: TrialState(spec=spec) for spec in specs if spec.key not in state.trials}
-    return replace(state, trials=state.trials.planned(new))
+    return {"trials": state.trials.planned(new)}
 
 
-def _of_a_trial(change: Callable[[TrialState, Entry], TrialState]) -> Change:
-    def changed(state: SweepState, entry: Entry) -> SweepState:
-        key = entry.fields["key"]
-        if key not in state.trials:
-            raise StorageError(f"journal entry {entry.seq}: trial {key} was never planned")
-        return replace(state, trials=state.trials.now(change(state.trials[key], entry)))
-
-    return changed
-
-
-@_of_a_trial
 def _started(trial: TrialState, entry: Entry) -> TrialState:
     return replace(
         trial,
@@ -97,39 +126,35 @@ def _started(trial: TrialState, entry: Entry) -> TrialState:
     )
 
 
-@_of_a_trial
 def _measured(trial: TrialState, entry: Entry) -> TrialState:
     point = measured_point(trial.spec, entry.fields)
+    if not trial.curve or trial.curve[-1].step < point.step:
+        return replace(trial, curve=(*trial.curve, point), times=(*trial.times, entry.milliseconds))
     curve = {old.step: (old, time) for old, time in zip(trial.curve, trial.times, strict=True)}
     curve[point.step] = (point, entry.milliseconds)
     points, times = zip(*(curve[step] for step in sorted(curve)), strict=True)
     return replace(trial, curve=points, times=times)
 
 
-@_of_a_trial
 def _retried(trial: TrialState, entry: Entry) -> TrialState:
     """A lost attempt. The start that may follow belongs to the attempt counted here."""
     return replace(trial, attempts=trial.attempts + 1, lost=True)
 
 
-@_of_a_trial
 def _left(trial: TrialState, entry: Entry) -> TrialState:
     """It waits at its checkpoint, for its arm was stopped by hand."""
     return replace(trial, status=PLANNED, lost=False)
 
 
-@_of_a_trial
 def _ended(trial: TrialState, entry: Entry) -> TrialState:
     return replace(_settled(trial, entry), ended=entry.milliseconds)
 
 
-@_of_a_trial
 def _reused(trial: TrialState, entry: Entry) -> TrialState:
     started, ended = trial.started or entry.milliseconds, trial.ended or entry.milliseconds
     return replace(_settled(trial, entry), reused=True, started=started, ended=ended)
 
 
-@_of_a_trial
 def _kept(trial: TrialState, entry: Entry) -> TrialState:
     return replace(trial, adapter=entry.fields["folder"])
 
@@ -150,25 +175,23 @@ def _settled(trial: TrialState, entry: Entry) -> TrialState:
     )
 
 
-def _judged(state: SweepState, entry: Entry) -> SweepState:
+def _judged(state: SweepState, entry: Entry) -> Mapping[str, Any]:
     payload = entry.fields["payload"]
     verdict = Verdict(payload=payload, time=entry.milliseconds, arm_means=_arm_means(state))
-    return replace(state, verdicts=(*state.verdicts, verdict))
+    return {"verdicts": (*state.verdicts, verdict)}
 
 
-def _closed(state: SweepState, entry: Entry) -> SweepState:
+def _closed(state: SweepState, entry: Entry) -> Mapping[str, Any]:
     """The run ended; what was still running waits at its checkpoint."""
     trials = {
         key: replace(trial, status=PLANNED, lost=False) if trial.status == RUNNING else trial
         for key, trial in state.trials.items()
     }
-    return replace(state, trials=Trials(trials), closed=entry.fields["reason"])
+    return {"trials": Trials(trials), "closed": entry.fields["reason"]}
 
 
-_CHANGES: Mapping[str, Change] = MappingProxyType(
+_OF_TRIALS: Mapping[str, OfTrial] = MappingProxyType(
     {
-        "opened": lambda state, entry: replace(state, facts=entry.fields["facts"]),
-        "planned": _planned,
         "started": _started,
         "measured": _measured,
         "retried": _retried,
@@ -176,20 +199,24 @@ _CHANGES: Mapping[str, Change] = MappingProxyType(
         "ended": _ended,
         "reused": _reused,
         "kept": _kept,
+    }
+)
+_OF_SWEEPS: Mapping[str, OfSweep] = MappingProxyType(
+    {
+        "opened": lambda state, entry: {"facts": entry.fields["facts"]},
+        "planned": _planned,
         "verdict": _judged,
-        "noted": lambda state, entry: replace(state, notes=(*state.notes, entry.fields["text"])),
-        "by_hand": lambda state, entry: replace(
-            state, by_hand={**state.by_hand, entry.fields["arm"]: bool(entry.fields["stopped"])}
-        ),
-        "timed": lambda state, entry: replace(state, timing=entry.fields["timing"]),
-        "decided": lambda state, entry: replace(
-            state, decided={"dtype": entry.fields["dtype"], "devices": entry.fields["devices"]}
-        ),
-        "proposed": lambda state, entry: replace(
-            state, proposals=(*state.proposals, *entry.fields["proposals"])
-        ),
-        "searched": lambda state, entry: replace(state, importance=entry.fields["importance"]),
-        "reported": lambda state, entry: replace(state, report=entry.fields["files"]),
+        "noted": lambda state, entry: {"notes": (*state.notes, entry.fields["text"])},
+        "by_hand": lambda state, entry: {
+            "by_hand": {**state.by_hand, entry.fields["arm"]: bool(entry.fields["stopped"])}
+        },
+        "timed": lambda state, entry: {"timing": entry.fields["timing"]},
+        "decided": lambda state, entry: {
+            "decided": {"dtype": entry.fields["dtype"], "devices": entry.fields["devices"]}
+        },
+        "proposed": lambda state, entry: {"proposals": (*state.proposals, *entry.fields["proposals"])},
+        "searched": lambda state, entry: {"importance": entry.fields["importance"]},
+        "reported": lambda state, entry: {"report": entry.fields["files"]},
         "closed": _closed,
     }
 )

@@ -49,9 +49,9 @@ class Trials(ByKey[TrialState]):
         """With further trials."""
         return Trials({**self, **new})
 
-    def now(self, trial: TrialState) -> Trials:
-        """With a known trial as it is now."""
-        return self.changed(trial.spec.key, trial)
+    def now(self, *trials: TrialState) -> Trials:
+        """With known trials as they are now."""
+        return self.changed({trial.spec.key: trial for trial in trials})
 
 
 @dataclass(frozen=True, kw_only=True)

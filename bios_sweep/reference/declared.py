@@ -108,7 +108,7 @@ TEXTS_OR_NULL = (
     ),
     *("method.callable", "method.command", "method.metrics_file", "method.pattern"),
     *("method.settings_template", "method.settings_file"),
-    *("model.name", "model.path", "model.revision", "tracking.uri"),
+    *("model.name", "model.path", "model.revision", "tracking.uri", "on_verdict"),
 )
 OTHERS: Mapping[str, Kind] = {
     **dict.fromkeys(TEXTS_OR_NULL, OPEN_TEXT),

@@ -9,6 +9,7 @@ from typing import Any
 
 from bios_sweep.claims import Claim
 from bios_sweep.errors import PlanError
+from bios_sweep.settings import LEARNS
 from bios_sweep.study.arms import (
     BASELINE,
     Arm,
@@ -83,13 +84,17 @@ class Plan:
 
     @property
     def timed_arms(self) -> tuple[Arm, ...]:
-        """Arms whose cost a claim weighs, the baseline first; none where steps alone tell the cost."""
+        """Arms whose cost a claim weighs, or of something else that learns, the baseline first.
+
+        None where steps alone tell the cost.
+        """
         if self.cells:
             return tuple(arm for cell in self.cells for arm in cell.timed_arms)
         weighed = [
             arm
             for factor in self.factors
-            if factor.name != "max_steps" and any(claim.weighs_cost for claim in self.claims_of(factor))
+            if factor.name in LEARNS
+            or (factor.name != "max_steps" and any(claim.weighs_cost for claim in self.claims_of(factor)))
             for arm in self.levels_of(factor.name)
         ]
         return (self.baseline, *weighed) if weighed else ()

@@ -32,6 +32,8 @@ EVIDENCE = (EVALUATION_FILE, SCORE_FILE, PREFERENCE_FILE, ADAPTER_FOLDER)
 GENERAL, GENERAL_BEFORE = "general_loss", "general_loss_before"  # of a result, nats per token of general text
 ANSWER_SECONDS = "seconds_per_answer"  # in a trial's provenance: what answering and scoring an item took
 EVALUATION_SECONDS = "seconds_per_evaluation"  # in a trial's provenance
+# in a trial's provenance: bytes on the fullest of its devices, by the model of bytes, and as GPUs measured
+MEMORY_RECKONED, MEMORY_PEAK = "memory_reckoned_bytes", "memory_peak_bytes"
 SHARED_STEPS = "shared_steps"  # in a trial's provenance: steps of its stable part that a longer arm trained
 READ = "read"  # in a script's provenance: where its metric was read, in words
 TOLD = "told"  # in a script's provenance: what of `SPENT` it said it had spent, up to the value that counts
@@ -51,9 +53,12 @@ def evaluation_file(metric: str, score: Score | None) -> str | None:
 KEY_LENGTH = 16  # hex digits: 64 bits, so a million trials collide with probability 3e-8
 
 
+CANONICAL = json.JSONEncoder(sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+
+
 def canonical_json(value: Any) -> str:
     """One text per value: sorted keys, no spaces, no NaN, so that equal values hash equally."""
-    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=True)
+    return CANONICAL.encode(value)
 
 
 def short_hash(value: Any, length: int = KEY_LENGTH) -> str:

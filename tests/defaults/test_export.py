@@ -378,7 +378,7 @@ def test_preference_settings_are_exported_in_the_words_of_tools_that_have_them()
     assert (trl["DPOConfig"]["beta"], trl["DPOConfig"]["loss_type"]) == (0.1, ["sigmoid"])
     assert trl["LoraConfig"]["r"] == 16
     assert "SFTConfig" not in trl
-    assert (axolotl["rl"], axolotl["rl_beta"], "dpo_norm_loss" in axolotl) == ("dpo", 0.1, False)
+    assert (axolotl["rl"], axolotl["rl_beta"], axolotl["dpo_loss_type"]) == ("dpo", 0.1, ["sigmoid"])
     assert (factory["stage"], factory["pref_beta"], factory["pref_loss"]) == ("dpo", 0.1, "sigmoid")
     assert "DPOTrainer" in defaults.export_file(got, to="trl").use
     assert defaults.export(got, to="hydra")["method"]["objective"] == "dpo"
@@ -388,7 +388,7 @@ def test_preference_settings_are_exported_in_the_words_of_tools_that_have_them()
         defaults.export(got, to="peft")
     by_token = dataclasses.replace(got.settings, dpo_length_normalised=True)
     assert defaults.export(by_token, to="trl")["DPOConfig"]["loss_type"] == ["sigmoid_norm"]
-    assert defaults.export(by_token, to="axolotl")["dpo_norm_loss"] is True
+    assert defaults.export(by_token, to="axolotl")["dpo_loss_type"] == ["sigmoid_norm"]
     with pytest.raises(DefaultsError, match="dpo_length_normalised: cannot be written for LLaMA-Factory"):
         defaults.export(by_token, to="llama-factory")
 

@@ -26,7 +26,7 @@ def test_a_sweep_whose_fingerprint_changed_is_named_and_resume_waits_for_the_old
     assert "the model's files (" in printed
     assert "Of its results 0 can be used here" in printed
     assert f"bios-sweep run --resume {journal.parent.name}" in printed
-    assert main(["run", "--resume", journal.parent.name, place, other]) == 2
+    assert main(["run", "--resume", journal.parent.name, place, "model=planted", other]) == 2
     assert f"--resume {journal.parent.name}: the model's files (" in capsys.readouterr().err
     assert main(["run", "--resume", journal.parent.name, place]) == 0
     assert main(["plan", *PLANTED, place]) == 0

@@ -33,6 +33,7 @@ METHODS = {
     "dora": (*RATES, "method=dora"),
     "full": (*RATES, "method=full"),
     "qlora": (*RATES, "method=qlora"),
+    "embeddings": (*RATES, "method.embeddings=true"),
     "dpo": (*RATES, "method=dpo", "baseline.learning_rate=1e-3"),
     "full dpo": (*RATES, "method=dpo", "method.trains=full", "baseline.learning_rate=1e-4"),
     "wsd": STABLE,
@@ -42,10 +43,20 @@ OPTIMIZER = (
     "weight_decay:{values:[0.5]}}"
 )
 MARKS = {
-    "trl": {"dora": "use_dora: true", "dpo": "DPOConfig:"},
-    "axolotl": {"dora": "peft_use_dora: true", "dpo": "rl: dpo"},
-    "llama-factory": {"dora": "use_dora: true", "full": "finetuning_type: full", "dpo": "stage: dpo"},
-}
+    "trl": {
+        "dora": "use_dora: true", "dpo": "DPOConfig:", "qlora": "load_in_4bit: true",
+        "embeddings": "modules_to_save:", "wsd": "lr_scheduler_type: warmup_stable_decay",
+    },
+    "axolotl": {
+        "dora": "peft_use_dora: true", "dpo": "rl: dpo", "qlora": "adapter: qlora",
+        "embeddings": "lora_modules_to_save:", "wsd": "lr_scheduler: warmup_stable_decay",
+    },
+    "llama-factory": {
+        "dora": "use_dora: true", "full": "finetuning_type: full", "dpo": "stage: dpo",
+        "qlora": "quantization_bit: 4", "embeddings": "additional_target: ",
+        "wsd": "lr_scheduler_type: warmup_stable_decay",
+    },
+}  # fmt: skip
 PATIENCE_SECONDS = 300
 NEEDS = pytest.mark.skipif(find_spec("bitsandbytes") is None, reason="bitsandbytes is an extra")
 

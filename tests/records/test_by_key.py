@@ -20,14 +20,24 @@ def test_a_changed_copy_leaves_the_one_before_as_it_was():
     values = {str(number): number for number in range(3 * WIDTH**2)}
     first = ByKey(values)
     for key in ("0", str(WIDTH), str(3 * WIDTH**2 - 1)):
-        second = first.changed(key, -1)
+        second = first.changed({key: -1})
         assert dict(second) == {**values, key: -1}
         assert dict(first) == values
 
 
+def test_many_values_are_changed_as_one_after_the_other():
+    before = ByKey({str(number): number for number in range(2000)})
+    changes = {str(number): -number for number in range(0, 2000, 3)}
+    after = before.changed(changes)
+    assert dict(after) == {**before, **changes}
+    assert list(after) == list(before)
+    with pytest.raises(KeyError):
+        before.changed({**changes, "2000": 0})
+
+
 def test_a_key_that_is_not_there_cannot_be_changed():
     with pytest.raises(KeyError):
-        ByKey({"a": 1}).changed("b", 2)
+        ByKey({"a": 1}).changed({"b": 2})
 
 
 def test_a_changed_copy_of_ten_thousand_holds_a_few_dozen_new_references():
@@ -36,7 +46,7 @@ def test_a_changed_copy_of_ten_thousand_holds_a_few_dozen_new_references():
     def new(size: int) -> int:
         before = ByKey({str(number): number for number in range(size)})
         old = _nodes(before)
-        return sum(len(node) for place, node in _nodes(before.changed("7", -1)).items() if place not in old)
+        return sum(len(node) for place, node in _nodes(before.changed({"7": -1})).items() if place not in old)
 
     assert new(100) <= 2 * WIDTH
     assert new(10_000) <= 3 * WIDTH

@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-from bios_sweep.decision.bounds import Bound
-from bios_sweep.decision.claims.evidence import Evidence, more_seeds, open_gain
+from bios_sweep.decision.claims.evidence import Evidence, edge, found, more_seeds, open_gain
 from bios_sweep.decision.claims.judgement import Judgement
-from bios_sweep.decision.finding import EDGE, SUPERIOR, FactorLevels, Finding, FreshTest
-from bios_sweep.reasons import Reason
+from bios_sweep.decision.finding import SUPERIOR, FactorLevels, Finding, FreshTest
 from bios_sweep.vocabulary import Word
 
 
 def judge_optimum(levels: FactorLevels, evidence: Evidence) -> Finding:
-    """By loss alone (docs/statistics.md, item 6); a level's cost plays no part, so the finding has none."""
+    """By loss alone (docs/statistics.md, item 6); a level's cost is told where known, and plays no part."""
     own = [evidence.gain(arm) for arm in evidence.finite(levels)]
     nearest = max(own, key=lambda bound: bound.upper)
     if nearest.upper < evidence.margin.percent:
-        return _found(Word.CONFIRM, levels, nearest, *levels.one_sided([bound.arm for bound in own]))
+        one_sided = levels.one_sided([bound.arm for bound in own])
+        return found(Word.CONFIRM, levels, evidence, nearest.arm, *one_sided, bound=nearest)
     still_open = [
         bound for bound in own if bound.upper >= evidence.margin.percent or not evidence.rule.excludes
     ]
@@ -23,19 +22,13 @@ def judge_optimum(levels: FactorLevels, evidence: Evidence) -> Finding:
     if not better:
         leading = max(still_open, key=lambda bound: bound.gain)
         reasons = (open_gain(nearest, evidence), more_seeds(still_open, evidence))
-        return _found(Word.UNDECIDED, levels, leading, *reasons)
+        return found(Word.UNDECIDED, levels, evidence, leading.arm, *reasons, bound=leading)
     best = max(better, key=lambda bound: bound.gain)
     level = levels.level(best.arm)
     if levels.ends_grid(level):
-        return _found(Word.INCONCLUSIVE, levels, best, EDGE(level=levels.label(best.arm)))
+        return edge(levels, evidence, best.arm, best)
     test = FreshTest(arm=best.arm, over=evidence.baseline, kind=SUPERIOR, value=level)
-    return _found(Word.CANDIDATE, levels, best, test=test)
-
-
-def _found(
-    state: str, levels: FactorLevels, bound: Bound, *reasons: Reason, test: FreshTest | None = None
-) -> Finding:
-    return Finding(factor=levels.name, state=state, best=bound.arm, bound=bound, reasons=reasons, test=test)
+    return found(Word.CANDIDATE, levels, evidence, best.arm, bound=best, test=test)
 
 
 JUDGEMENT = Judgement(judge=judge_optimum, excludes=True)

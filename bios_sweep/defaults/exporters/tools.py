@@ -249,7 +249,7 @@ AXOLOTL = replace(
             "": {
                 "rl": Fixed(value="dpo", evidence=False),
                 "rl_beta": "dpo_beta",
-                "dpo_norm_loss": "dpo_length_normalised",
+                "dpo_loss_type": "loss_type",
                 **{
                     key: cell
                     for key, cell in AXOLOTL.keys[""].items()

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing
 from dataclasses import replace
 from functools import cached_property
 from itertools import islice
@@ -17,7 +18,7 @@ import torch
 from bios_sweep.engines.training.batches import micro_batches
 from bios_sweep.engines.training.chat import ChatTemplate, chat_renderer, reading_of
 from bios_sweep.engines.training.data import ANSWERS, DataFile, open_dataset
-from bios_sweep.engines.training.decoder_shape import shape_of
+from bios_sweep.engines.training.decoder_shape import Shape, shape_of
 from bios_sweep.engines.training.device import (
     choose_device,
     device_name,
@@ -40,7 +41,7 @@ from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.four_bit import kind_of, split, version
 from bios_sweep.engines.training.general import general_set
 from bios_sweep.engines.training.loop import evaluate, evaluation_set
-from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH, Load, fitting, room_on
+from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH, fitting, room_on
 from bios_sweep.engines.training.model import BaseModel, load_base, verify_split
 from bios_sweep.engines.training.objectives.dpo import dpo_of
 from bios_sweep.engines.training.objectives.objective import Figures, HeldOut
@@ -59,6 +60,7 @@ from bios_sweep.engines.training.scoring import (
 )
 from bios_sweep.engines.training.stable import Stable, stable_of
 from bios_sweep.engines.training.table import TokenTable, prepared
+from bios_sweep.engines.training.taken import forget_peak, load_of, taken
 from bios_sweep.engines.training.timing import time_steps
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import tokenize_all
@@ -112,7 +114,8 @@ class LoraEngine:
         """
         directory.mkdir(parents=True, exist_ok=True)
         minutes = self._options.checkpoint_minutes
-        yield from run_trial(
+        forget_peak(self._device)
+        work = run_trial(
             Work(
                 trial=trial,
                 directory=directory,
@@ -130,6 +133,16 @@ class LoraEngine:
                 },
             )
         )
+        with closing(work):
+            for item in work:
+                yield self._with_memory(item, trial.settings) if isinstance(item, TrialResult) else item
+
+    def _with_memory(self, result: TrialResult, settings: TrainingSettings) -> TrialResult:
+        """A result with what its trial took of the device."""
+        longest = self._material(kind_of(settings), settings.max_length).train.longest
+        load = load_of(settings, longest * self._answers, self._answers, self._options.gpus)
+        found = taken(self._device, self._shape, settings, load, self._fit(settings))
+        return replace(result, provenance={**result.provenance, **found})
 
     @property
     def _where(self) -> str:
@@ -160,27 +173,23 @@ class LoraEngine:
             self._fits[settings.dtype] = self._decided(settings)
         return self._fits[settings.dtype]
 
+    @cached_property
+    def _shape(self) -> Shape | None:
+        """The sizes of the base model, where its config.json tells them."""
+        folder = Path(self._options.model_path)
+        return shape_of(read_config(folder), describe_model(str(folder)).parameters)
+
     def _decided(self, settings: TrainingSettings) -> Fit:
         given, twice = self._options.micro_batch_size, self._options.activation_checkpointing
-        folder = Path(self._options.model_path)
-        shape = shape_of(read_config(folder), describe_model(str(folder)).parameters)
+        shape = self._shape
         if shape is None:
             return Fit(given or DEFAULT_MICRO_BATCH, checkpointing=bool(twice), folding=False)
         on_cpu = self._device.type == "cpu"
         if on_cpu:  # the memory of a node is seldom the limit, and computing twice is slow there
             given, twice = given or DEFAULT_MICRO_BATCH, bool(twice)
-        load = Load(
-            **{
-                "tokens": settings.max_length * self._answers,
-                "batch": settings.batch_size,
-                "rank": settings.lora_rank or 1,
-                "method": settings.method,
-                "sequences": self._answers,
-                **(self._options.load or {}),
-                "gpus": self._options.gpus,
-                "dtype": settings.dtype,
-            }
-        )
+        own = load_of(settings, settings.max_length * self._answers, self._answers, self._options.gpus)
+        asked = {"gpus": self._options.gpus, "dtype": settings.dtype}
+        load = replace(own, **{**(self._options.load or {}), **asked})
         sharers = self._options.sharers if not on_cpu else processes_of_node(self._options.threads)
         room = room_on(memory_of(self._device), sharers)
         found = fitting(shape, load, room, micro_batch_size=given, checkpointing=twice)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -114,7 +114,7 @@ class Work:
     stable: Stable | None = None
 
 
-def run_trial(work: Work) -> Iterator[Measurement | TrialResult]:
+def run_trial(work: Work) -> Generator[Measurement | TrialResult, None, None]:
     """Yield measurements (replayed ones first) and then the result.
 
     The adapter is on the base model from the first item to the last, or until the iterator is closed.

@@ -17,6 +17,7 @@ from bios_sweep.report.content.wording import (
     interval,
     number,
     plural,
+    size,
     times,
     told,
 )
@@ -95,17 +96,27 @@ def first_line(summary: Summary) -> str:
 def cost_line(verdict: Verdict) -> str:
     """What the level in question costs, where it was timed; an empty string where it was not."""
     if verdict.cost_ratio is None:
-        return ""
+        return memory_line(verdict)
     bounds = interval(verdict.cost_lower, verdict.cost_upper, times)
     text = f"time of {_in_question(verdict)}: {times(verdict.cost_ratio)} the default's {bounds}".rstrip()
     if verdict.hardware:
         text += f" on {clean(verdict.hardware)}"
+    text = "; ".join(filter(None, (text, memory_line(verdict))))
     iso = verdict.iso_cost_percent
     return (
         text
         if iso is None
         else f"{text}; gain over the default trained for the same time {told(iso, verdict.scale)}"
     )
+
+
+def memory_line(verdict: Verdict) -> str:
+    """What a trial of the level in question takes of its device, beside one of the default, where known."""
+    memory = verdict.memory
+    if memory is None:
+        return ""
+    how = "measured" if memory.measured else "reckoned"
+    return f"memory of a trial, {how}: {size(memory.bytes)}, the default's {size(memory.default_bytes)}"
 
 
 def _in_question(verdict: Verdict) -> str:

@@ -19,7 +19,19 @@ from bios_sweep.report.content.movement import MovementRow, PlaceRow
 from bios_sweep.report.content.parts import CellRow, ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.studies import StudyRow
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import NONE, bounded, clean, count, gain, number, plural, times, told
+from bios_sweep.report.content.takes import TakesRow
+from bios_sweep.report.content.wording import (
+    NONE,
+    bounded,
+    clean,
+    count,
+    gain,
+    number,
+    plural,
+    size,
+    times,
+    told,
+)
 from bios_sweep.study.arms import BASELINE
 from bios_sweep.study.metric_names import BETTER
 from bios_sweep.units import Scale, headed, in_unit
@@ -66,6 +78,7 @@ def sections(summary: Summary) -> tuple[Section, ...]:
         *beside(summary.beside or ()),
         *by_rate(summary.verdicts),
         frontier(summary.frontier, summary.scale),
+        takes(summary.takes or ()),
         profiles(summary.profiles),
         *movements(summary.movements or ()),
         *moderators(summary.moderators),
@@ -155,6 +168,21 @@ def frontier(points: Sequence[FrontierPoint], scale: Scale) -> Section | None:
         "frontier": lambda point: "yes" if point.on_frontier else "no",
     }
     return section("frontier", "Quality against time", points, columns, lines=lines, numeric=[*columns][1:5])
+
+
+def takes(rows: Sequence[TakesRow]) -> Section | None:
+    """What each thing that learns takes beside what it gains."""
+    if not rows:
+        return None
+    measured = any(row.measured for row in rows)
+    how = "measured on the device" if measured else "reckoned by the model of bytes, as batches were cut"
+    line = f"time of a whole training over the baseline's, timed alone; memory of a trial at most, {how}"
+    columns: dict[str, Callable[[TakesRow], str]] = {
+        "arm": lambda row: row.arm,
+        "time": lambda row: bounded(row.cost_ratio, *_bounds(row.cost_lower, row.cost_upper), times),
+        "memory": lambda row: size(row.bytes),
+    }
+    return section("takes", "Time and memory", rows, columns, lines=[line], numeric=["time", "memory"])
 
 
 def _bounds(lower: float | None, upper: float | None) -> tuple[float | None, float | None]:

@@ -26,6 +26,7 @@ from bios_sweep.report.content.parts import (
 )
 from bios_sweep.report.content.scope import caveats, truncation
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary, metric_row
+from bios_sweep.report.content.takes import takes_rows
 from bios_sweep.report.content.verdict_rows import Ways, not_served, profiles, recommended, verdicts_of
 from bios_sweep.study.plan import Plan
 from bios_sweep.vocabulary import Status
@@ -60,6 +61,7 @@ def summarise(plan: Plan, state: State, results: Results, ways: Ways) -> Summary
         search=search_row(state),
         moderators=moderator_rows(plan, state, results),
         movements=movement_rows(plan, state, results) or None,
+        takes=takes_rows(plan, state, results) or None,
         signs=sign_rows(plan, state, results),
         truncation=truncation(study.scenario.data),
         failures=_failures(state, results),

@@ -21,6 +21,7 @@ from bios_sweep.report.content.held import HeldRow
 from bios_sweep.report.content.movement import MovementRow
 from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
 from bios_sweep.report.content.scope import Truncation
+from bios_sweep.report.content.takes import TakesRow
 from bios_sweep.study.design import Origin
 from bios_sweep.study.scenario import Metric
 from bios_sweep.units import Scale
@@ -90,8 +91,9 @@ class Summary:
     written, where somebody looked. broken: why the run ended early, where it did.
     held: what a script's arms were seen to spend, by question; None for our own engines. beside: what the
     variations do to the metrics that do not decide; None where one metric is judged. movements: of a crossed
-    study, whether the best level moves; None where that was not asked. anew: by question, which
-    later study answered it anew; None where none did. spent: on its trials so far.
+    study, whether the best level moves; None where that was not asked. takes: time and memory of what learns,
+    None where that is no factor. anew: by question, which later study answered it anew; None where none did.
+    spent: on its trials so far.
     """
 
     headline: str = ""
@@ -129,6 +131,7 @@ class Summary:
     held: tuple[HeldRow, ...] | None = field(default=None, metadata=OPTIONAL)
     beside: tuple[BesideRow, ...] | None = field(default=None, metadata=OPTIONAL)
     movements: tuple[MovementRow, ...] | None = field(default=None, metadata=OPTIONAL)
+    takes: tuple[TakesRow, ...] | None = field(default=None, metadata=OPTIONAL)
     anew: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
     spent: Spent = field(default_factory=Spent, metadata=LEFT_OUT)
 

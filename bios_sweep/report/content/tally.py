@@ -71,7 +71,7 @@ class Progress:
 
     def after(self, event: TrialEvent, spec: TrialSpec, now: float) -> Progress:
         """With one more event, at clock seconds `now`."""
-        progress = replace(self, since=now if self.since is None else self.since)
+        progress = replace(self, since=now) if self.since is None else self
         trial = progress.running.get(spec.key)
         if trial is None:
             weight = float(spec.settings.max_steps * spec.settings.batch_size)

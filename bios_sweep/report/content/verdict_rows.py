@@ -32,6 +32,7 @@ from bios_sweep.report.content.held import held_equal
 from bios_sweep.report.content.lines import titled
 from bios_sweep.report.content.scope import scope_of
 from bios_sweep.report.content.summary import NotServed
+from bios_sweep.report.content.takes import with_memory
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.arms import BASELINE, Arm
 from bios_sweep.study.factors import Factor
@@ -60,7 +61,12 @@ def verdicts_of(plan: Plan, state: State, results: Results, ways: Ways) -> tuple
         if question in state.findings
     ]
     verdicts = [
-        _advised(plan, _verdict(cell, question, state), _next(cell, question, state, results, ways), ways)
+        _advised(
+            plan,
+            with_memory(_verdict(cell, question, state), cell, state, results),
+            _next(cell, question, state, results, ways),
+            ways,
+        )
         for cell, question in asked
     ]
     if WINNER in state.findings and state.search is not None and state.search.winner is not None:

@@ -110,6 +110,14 @@ def bounded(value: float | None, lower: float | None, upper: float | None, write
     return f"{write(value)} {interval(lower, upper, write)}".strip()
 
 
+def size(count: int | None) -> str:
+    """Bytes as they are said: `0.9 MiB`, `12 MiB`, `21.5 GiB`."""
+    if count is None:
+        return NONE
+    unit, word = (1024**3, "GiB") if count >= 1024**3 else (1024**2, "MiB")
+    return f"{count / unit:.3g} {word}"
+
+
 def duration(seconds: float) -> str:
     """A time as it is said: `8.1 s`, `42 s`, `4 min`, `1 h 20 min`."""
     if seconds < 9.95:

@@ -54,6 +54,11 @@ class PairTable(Sequence[Pair]):
             reference=(chosen, rejected),
         )
 
+    @property
+    def longest(self) -> int:
+        """Tokens of the longest answer with its prompt, of the whole table."""
+        return self._table.longest
+
     def subset(self, rows: np.ndarray) -> PairTable:
         """The pairs at these places, in their order."""
         both = np.stack([ANSWERS * rows, ANSWERS * rows + 1], axis=1).ravel()

@@ -9,8 +9,8 @@
 
 # %% [markdown]
 # # Reading a sweep
-# Results come through the public API; nothing is defined here.
-# Set `BIOS_WORKSPACE` to read another workspace.
+# Results come through the public API; nothing is defined here. Set `BIOS_WORKSPACE` to read another
+# workspace.
 
 # %%
 import os

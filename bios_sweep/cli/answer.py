@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import sys
 from argparse import Namespace
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
@@ -58,3 +61,26 @@ def print_result(args: Namespace, summary: Summary, console: Console, places: Re
         print_places(console, places)
     else:
         print_first(first_screen(summary), console, places)
+
+
+def add_step_summary(summary: Summary, places: Recorded) -> None:
+    """Beside the job of a pipeline that shows Markdown (GitHub's GITHUB_STEP_SUMMARY names the file)."""
+    file = os.environ.get("GITHUB_STEP_SUMMARY")
+    if not file:
+        return
+    from bios_sweep.report.content.first import first_screen
+    from bios_sweep.report.text.first_markdown import first_markdown
+
+    try:
+        with Path(file).open("a", encoding="utf-8") as page:
+            page.write(first_markdown(first_screen(summary), places))
+    except OSError as error:
+        print(f"bios-sweep: {file}: cannot be written ({error.strerror})", file=sys.stderr)
+
+
+def print_markdown(summary: Summary, places: Recorded) -> None:
+    """The same on standard output."""
+    from bios_sweep.report.content.first import first_screen
+    from bios_sweep.report.text.first_markdown import first_markdown
+
+    print(first_markdown(first_screen(summary), places), end="")

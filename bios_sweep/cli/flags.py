@@ -102,6 +102,9 @@ FLAGS = {
     "--next": _switch(
         "run what `suggest` writes after the latest sweep; a sweep that is not done is ended first"
     ),
+    "--resume": _value(
+        "SWEEP", "go on with this sweep and with no other; refused where what it stands on has changed"
+    ),
     "--full": _switch("print all that the report says: bounds, claims, scope, every note"),
     "--yes": _switch("take it away; without it nothing is changed"),
     "--older": _value(
@@ -111,6 +114,8 @@ FLAGS = {
     "--config-dir": _value(
         "DIR", "a folder with config groups of your own (DIR/sweeps/*.yaml, DIR/model/*.yaml, ...)", type=Path
     ),
+    "--markdown": _switch("print a short Markdown summary of a sweep, for a pipeline's page"),
+    "--detach": _switch("go behind once the first trial may begin; the terminal may be closed then"),
     "--watch": _switch("show it as it goes on, until it ends"),
     "--follow": _switch("go on with what is written, until the trial ends"),
     "--lines": _value("N", "the last N lines of each file", type=int),

@@ -11,7 +11,7 @@ from typing import Any
 
 from rich.console import Console
 
-from bios_sweep.cli.answer import invocation_of, print_answer, print_result
+from bios_sweep.cli.answer import invocation_of, print_answer, print_markdown, print_result
 from bios_sweep.cli.verbs import FOREIGN
 from bios_sweep.errors import InputError
 from bios_sweep.report.content.recorded import recorded
@@ -40,6 +40,11 @@ def _of_sweep(args: Namespace) -> int:
     config, workspace, view = choose(invocation_of(args), args.sweep)
     link = tracking_of(config, workspace).followed(view.sweep_id, view.journal.seq)
     places = recorded(view.summary, view.folder, link)
+    if args.markdown:
+        if args.json:
+            raise InputError("--markdown and --json: give one of them")
+        print_markdown(view.summary, places)
+        return view.summary.exit_code
     print_answer(args, view.summary, lambda summary, console: print_result(args, summary, console, places))
     return view.summary.exit_code
 

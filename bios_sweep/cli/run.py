@@ -5,14 +5,19 @@ from __future__ import annotations
 import json
 import sys
 from argparse import Namespace
+from pathlib import Path
 
 from rich.console import Console
 
-from bios_sweep.cli.answer import invocation_of, print_result
+from bios_sweep.cli.answer import add_step_summary, invocation_of, print_result
+from bios_sweep.cli.behind import detached, go_behind, new_log, telling
 from bios_sweep.defaults import FILE_NAME
+from bios_sweep.driver.changed import resumed
+from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.next_study import following
-from bios_sweep.driver.prepare import prepare
+from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.session import Outcome, run_sweep
+from bios_sweep.errors import InputError
 from bios_sweep.jsonable import to_json
 from bios_sweep.ports import PreflightLine
 from bios_sweep.report.content.recorded import REPORT, recorded
@@ -22,17 +27,51 @@ TRACKING_FAILED = 4
 
 
 def run(args: Namespace) -> int:
-    """Run what was asked for, or with `--next` what follows the latest sweep."""
+    """Run what was asked for, or with `--next` what follows the latest sweep; with `--detach` behind."""
     asked = invocation_of(args)
+    if args.detach:
+        return _behind(args, workspace_of(asked.composed()).root)
     console = Console(stderr=args.json)
     listener = JsonListener(console) if args.json else ConsoleListener(console)
-    outcome = run_sweep(prepare(following(asked) if args.next else asked), listener)
+    telling(listener)
+    outcome = run_sweep(_prepared(args, asked), listener)
+    places = recorded(outcome.summary, outcome.sweep.folder, _link(outcome))
     if args.json:
         _print_json(outcome)
     else:
-        places = recorded(outcome.summary, outcome.sweep.folder, _link(outcome))
         print_result(args, outcome.summary, console, places)
+    add_step_summary(outcome.summary, places)
     return _exit_code(outcome)
+
+
+def _prepared(args: Namespace, asked: Invocation) -> Prepared:
+    """What to run, told of what changed since a sweep of the same question was interrupted."""
+    if args.next and args.resume is not None:
+        raise InputError("--next and --resume: give one of them")
+    if args.resume is not None:
+        return resumed(asked, args.resume)
+    return prepare(following(asked) if args.next else asked)
+
+
+def _behind(args: Namespace, workspace: Path) -> int:
+    """Leave the run to a process of its own; what refuses it is told here, with its exit code."""
+    folder = () if args.config_dir is None else ("--config-dir", str(args.config_dir))
+    switches = [flag for flag, on in (("--next", args.next), ("--full", args.full)) if on]
+    switches += [] if args.resume is None else ["--resume", args.resume]
+    log = new_log(workspace)
+    number, said = go_behind(["run", *args.overrides, *folder, *switches], log)
+    if said is None:
+        print(log.read_text(encoding="utf-8"), end="", file=sys.stderr if number else sys.stdout)
+        log.unlink()
+        return number
+    answer = detached(number, str(said["sweep_id"]), log, workspace)
+    if args.json:
+        print(json.dumps(to_json(answer), indent=1))
+        return 0
+    print(f"{answer.sweep_id} runs behind, in process {answer.pid}; closing this terminal does not end it")
+    for what, command in (("watch", answer.watch), ("stop", answer.stop), ("log", answer.follow)):
+        print(f"{what}: {command}")
+    return 0
 
 
 class JsonListener(ConsoleListener):

@@ -86,7 +86,7 @@ class Idle:
 ALWAYS = frozenset(
     {
         "method.metric", "method.direction",  # of any engine; one that no trial measures is refused
-        "workspace", "seeds", "sweeps", "data.kind", "model.kind",
+        "workspace", "on_verdict", "seeds", "sweeps", "data.kind", "model.kind",
         "method.name", "method.objective", "method.runner",
         "cluster.executor", "tracking.enabled",
         "decision.margin_percent", "decision.margin_absolute", "decision.margin_points", "decision.scope",

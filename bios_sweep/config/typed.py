@@ -28,6 +28,7 @@ SWEEPS = "sweeps"
 TEXTS = (
     *(
         "workspace",
+        "on_verdict",
         "data.path",
         "data.eval_path",
         "data.name",

@@ -18,6 +18,7 @@ from bios_sweep.driver.by_hand import Hands
 from bios_sweep.driver.cleaning import remove_dead
 from bios_sweep.driver.cost import workers_of
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_nodes, gpus_of_this_machine
+from bios_sweep.driver.hook import hook_words, tell_hook
 from bios_sweep.driver.loop import run_trials
 from bios_sweep.driver.memory import has_begun, memory_notes
 from bios_sweep.driver.place import (
@@ -32,6 +33,7 @@ from bios_sweep.driver.planned import PlannedSweep, planned
 from bios_sweep.driver.precision import as_begun, common_dtype, with_dtype
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.publish import conclude
+from bios_sweep.driver.room_left import room_left
 from bios_sweep.driver.scenarios.base_model import bring_model, download_notes, downloads
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.driver.stopping import Stop
@@ -111,19 +113,24 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         KeyboardInterrupt: stopped at once. A graceful stop is an `Outcome` with its signal.
     """
     _require_optuna(prepared)
+    hook = hook_words(prepared.config.values.get("on_verdict"))
     prepared, devices = _decided(prepared)
     plan = planned(prepared)
     tracking = tracking_of(prepared.config, prepared.workspace)
+    room = room_left(prepared.workspace.root, prepared.config.values["budget"]["least_free_gb"])
     sweep = Sweep(
         plan=prepared.plan,
         workspace=prepared.workspace,
         invocation=prepared.invocation,
         keep=prepared.config.values["budget"]["keep_adapters"],
         tariff=tariff_of(prepared.request),
+        room=room,
         tracking_url=tracking.shown,
         shipped={} if prepared.function is None else {"function": prepared.function.packed()},
     )
     require_free(prepared.workspace)
+    if not plan.done:
+        room.require()
     scenario = prepared.plan.study.scenario
     for note in () if plan.done else download_notes(scenario):
         listener.say(note)
@@ -133,7 +140,11 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
     warnings = (*plan.warnings, *(() if place is None else _of_the_place(prepared)), *lacks)
     for warning in warnings:
         listener.warn(warning)
-    with DriverLock(prepared.workspace, prepared.plan.sweep_id) as lock, Stop(prepared.workspace) as stop:
+    with (
+        room.told(),
+        DriverLock(prepared.workspace, prepared.plan.sweep_id) as lock,
+        Stop(prepared.workspace) as stop,
+    ):
         remove_dead(prepared.workspace, killed=lock.took_over)
         require_unasked(prepared.asked, prepared.plan, prepared.workspace)
         keep_pins(prepared.workspace.root, {MODEL: scenario.model.hub, DATASET: scenario.data.hub})
@@ -150,6 +161,8 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
             )
         heard = _Heard(stop=stop, hands=Hands(prepared.workspace, prepared.plan.sweep_id))
         summary, caught_up = _drive(sweep, place, tracking, listener, heard, prepared.stopped)
+    if trouble := tell_hook(hook, sweep, summary):
+        listener.warn(trouble)
     return Outcome(
         sweep=sweep,
         tracking=tracking,

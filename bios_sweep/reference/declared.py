@@ -108,7 +108,7 @@ TEXTS_OR_NULL = (
     ),
     *("method.callable", "method.command", "method.metrics_file", "method.pattern"),
     *("method.settings_template", "method.settings_file"),
-    *("model.name", "model.path", "model.revision", "tracking.uri"),
+    *("model.name", "model.path", "model.revision", "tracking.uri", "on_verdict"),
 )
 OTHERS: Mapping[str, Kind] = {
     **dict.fromkeys(TEXTS_OR_NULL, OPEN_TEXT),
@@ -119,6 +119,7 @@ OTHERS: Mapping[str, Kind] = {
     "budget.hold": _choice(HOLDS),
     "budget.epochs": replace(kind_of_range(POSITIVE), nullable=True),
     "budget.measurements": kind_of_range(COUNT),
+    "budget.least_free_gb": kind_of_range(OR_MORE),
     "budget.checkpoint_minutes": replace(kind_of_range(POSITIVE), nullable=True),
     "budget.keep_adapters": _choice(POLICIES),
     "data.kind": _choice(("embedded", "file", "hub", "jsonl", "named", "planted")),

@@ -19,6 +19,7 @@ from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints
 from bios_sweep.audit.column_classes import ColumnClasses
 from bios_sweep.audit.flaw import Flaw
 from bios_sweep.audit.rollup import RollUpRow
+from bios_sweep.cli.behind import Detached
 from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
@@ -173,6 +174,7 @@ WRITTEN: dict[str, tuple[str, Any]] = {  # file -> what it is of, and its annota
         "What `run --json` prints: the report with what became of it, or the preflight that ended the run.",
         [{**keys_of(Summary), **RAN}, {"preflight": list[PreflightLine]}],
     ),
+    "detached": ("What `run --detach --json` prints.", Detached),
     "status": ("What `status --json` prints.", SweepStatus),
     "by_hand": (
         "What `stop --json`, `pause --json` and `resume --json` print.",

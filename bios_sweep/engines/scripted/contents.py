@@ -220,10 +220,18 @@ def _global_names(code: types.CodeType) -> set[str]:
 
 
 def _says(text: str, code: types.CodeType) -> bool:
-    """Whether a source text, compiled, has the very code."""
+    """Whether a source text, compiled, has the very code: whole, or by statements as IPython does it.
+
+    The two differ where a cell imports a module and calls what is in it: Python then looks up otherwise.
+    """
     flags = (code.co_flags & FUTURE) | ast.PyCF_ALLOW_TOP_LEVEL_AWAIT  # a cell may await
+    compiled = functools.partial(
+        compile, filename=code.co_filename, mode="exec", flags=flags, dont_inherit=True
+    )
     try:
-        return code in _codes(compile(text, code.co_filename, "exec", flags=flags, dont_inherit=True))
+        whole = ast.parse(text)
+        units = (text, *(ast.Module(body=[one], type_ignores=whole.type_ignores) for one in whole.body))
+        return any(code in _codes(compiled(unit)) for unit in units)
     except SyntaxError:
         return False
 

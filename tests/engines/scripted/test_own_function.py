@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import functools
 import itertools
 import linecache
@@ -23,10 +24,20 @@ CELLS = itertools.count()
 
 def cell(source: str, name: str = "train", **values: Any) -> Callable[..., Any]:
     """A function as a notebook defines it: of a cell, in the main module. values: of earlier cells."""
+    return _defined(source, [source], name, values)
+
+
+def cell_of_ipython(source: str, name: str = "train") -> Callable[..., Any]:
+    """The same, compiled as IPython does it: each statement alone."""
+    return _defined(source, [ast.Module([one], []) for one in ast.parse(source).body], name, {})
+
+
+def _defined(source: str, units: list[Any], name: str, values: dict[str, Any]) -> Callable[..., Any]:
     file = f"<cell {next(CELLS)}>"
     linecache.cache[file] = (len(source), None, source.splitlines(keepends=True), file)
     space = {"__name__": "__main__", **values}
-    exec(compile(source, file, "exec"), space)
+    for unit in units:
+        exec(compile(unit, file, "exec"), space)
     return space[name]
 
 
@@ -39,6 +50,13 @@ def content(function: Callable[..., Any]) -> Any:
 
 def test_the_same_text_in_another_cell_is_the_same_function():
     assert content(cell(PLAIN.format(2))) == content(cell("\n\n" + PLAIN.format(2)))
+
+
+def test_a_cell_that_imports_what_its_function_calls_is_the_same_however_it_was_compiled():
+    source = (
+        "import math\n\ndef train(settings, seed, report):\n    return math.log(settings.learning_rate)\n"
+    )
+    assert content(cell_of_ipython(source)) == content(cell(source))
 
 
 # Sources with a hole for a number that decides what the function computes.

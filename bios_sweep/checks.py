@@ -17,13 +17,27 @@ from typing import Any
 
 from bios_sweep.errors import ConfigError, InputError
 
+SHOWN = 200  # characters of a value in a refusal; chosen: a line or two of a terminal
+# A size that a number of ours may have. Beyond it products and powers leave what a float can hold, and nobody
+# means it: chosen, far from every setting in use (Adam's epsilon 1e-8, tokens of a data set 1e13).
+SMALLEST, LARGEST = 1e-30, 1e15
 Refusal = type[InputError]
+SANE = f"of a size between {SMALLEST:g} and {LARGEST:g}"
 Check = Callable[[str, Any], Any]  # of a value by its key
 
 
 def not_allowed(key: str, value: Any, allowed: str, error: Refusal = ConfigError) -> InputError:
     """The refusal of a value, to be raised. allowed: what may stand there, in words."""
-    return error(f"{key}: {value!r} is not allowed; {allowed}")
+    return error(f"{key}: {shown(value)} is not allowed; {allowed}")
+
+
+def shown(value: Any) -> str:
+    """A value as it was given; of a long one the beginning, and how long it is."""
+    try:
+        text = repr(value)
+    except (ValueError, RecursionError):  # a number of thousands of digits; what holds itself
+        return f"a {type(value).__name__} that cannot be shown"
+    return text if len(text) <= SHOWN else f"{text[:SHOWN]}... ({len(text):,} characters)"
 
 
 def is_number(value: Any) -> bool:
@@ -46,6 +60,11 @@ def is_positive(value: Any) -> bool:
     return is_finite(value) and value > 0
 
 
+def is_sane(value: Any) -> bool:
+    """Whether a number is of a size that is meant."""
+    return bool(value == 0 or SMALLEST <= abs(value) <= LARGEST)
+
+
 @dataclass(frozen=True, kw_only=True)
 class Range:
     """The numbers that a value may be: above or from a least one, below another, whole or not."""
@@ -53,6 +72,7 @@ class Range:
     above: float = -math.inf
     least: float = -math.inf
     below: float = math.inf
+    most: float = LARGEST
     whole: bool = False
 
     @property
@@ -72,8 +92,11 @@ class Range:
         return right and self.above < value and self.least <= value < self.below
 
     def require(self, key: str, value: Any, error: Refusal = ConfigError) -> Any:
-        """Refuse a value that is no number of the range."""
-        return require(self.holds(value), key, value, f"it must be {self.words}", error)
+        """Refuse a value that is no number of the range, or of a size that nobody means."""
+        require(self.holds(value), key, value, f"it must be {self.words}", error)
+        holds = is_sane(value) and value <= self.most
+        size = f"of a size between {SMALLEST:g} and {self.most:g}"
+        return require(holds, key, value, f"it must be {self.words}, {size}", error)
 
 
 def one_of(key: str, value: Any, allowed: Sequence[str], error: Refusal = ConfigError) -> Any:
@@ -84,17 +107,20 @@ def one_of(key: str, value: Any, allowed: Sequence[str], error: Refusal = Config
 def whole(key: str, value: Any, least: int = 1, error: Refusal = ConfigError) -> int:
     """A whole number of at least `least`."""
     holds = is_whole(value) and value >= least
-    return int(require(holds, key, value, f"a whole number of at least {least}", error))
+    require(holds, key, value, f"a whole number of at least {least}", error)
+    return int(require(is_sane(value), key, value, f"a whole number of at least {least}, {SANE}", error))
 
 
 def at_least_zero(key: str, value: Any) -> Any:
-    """A finite number of 0 or more."""
-    return require(is_finite(value) and value >= 0, key, value, "a number of at least 0")
+    """A finite number of 0 or more, of a size that is meant."""
+    require(is_finite(value) and value >= 0, key, value, "a number of at least 0")
+    return require(is_sane(value), key, value, f"a number of at least 0, {SANE}")
 
 
 def positive(key: str, value: Any, error: Refusal = ConfigError) -> Any:
-    """A finite number above 0."""
-    return require(is_positive(value), key, value, "a number above 0", error)
+    """A finite number above 0, of a size that is meant."""
+    require(is_positive(value), key, value, "a number above 0", error)
+    return require(is_sane(value), key, value, f"a number above 0, {SANE}", error)
 
 
 def or_null(check: Check) -> Check:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
+from io import BufferedReader
 from pathlib import Path
 
 
@@ -12,3 +15,31 @@ def expanded(given: str | os.PathLike[str]) -> Path:
     `Path.expanduser` raises there, of which a shell and `os.path` make a file called `~notes.jsonl`.
     """
     return Path(os.path.expanduser(given))  # noqa: PTH111 - see above
+
+
+def read_regular(path: Path, most: int | None = None) -> bytes:
+    """A file's bytes. A named pipe, which is waited for, and a device, which has no end, are refused.
+
+    most: bytes; a larger file is refused.
+
+    Raises:
+        OSError: it cannot be read, is no regular file, or is too large; `strerror` says which.
+    """
+    with open_regular(path) as file:
+        size = os.fstat(file.fileno()).st_size
+        if most is not None and size > most:
+            raise OSError(errno.EFBIG, f"it has {size:,} bytes, and at most {most:,} are read", str(path))
+        return file.read()
+
+
+def open_regular(path: Path) -> BufferedReader:
+    """A regular file, open for reading.
+
+    Raises:
+        OSError: as `read_regular`.
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_NONBLOCK)  # a pipe without a writer opens at once
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file", str(path))
+    return os.fdopen(descriptor, "rb")

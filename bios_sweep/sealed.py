@@ -23,6 +23,7 @@ from typing import Any, BinaryIO, cast
 
 from bios_sweep.atomic import replaced
 from bios_sweep.errors import StorageError
+from bios_sweep.paths import open_regular
 
 SEAL = "seal"
 PREFIX = "sha256:"  # 0.11 s of one core per 100 MB here, blake2b 0.14 s
@@ -248,7 +249,7 @@ def _seal(label: str, content: bytes) -> str:
 
 
 def _read_digest(path: Path) -> str:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return PREFIX + hashlib.file_digest(file, "sha256").hexdigest()
 
 

@@ -54,6 +54,10 @@ class Named:
 
 
 COUNT, POSITIVE, SHARE = Range(least=1, whole=True), Range(above=0.0), Range(least=0.0, below=1.0)
+SIZE = Range(
+    least=1, most=1e9, whole=True
+)  # of a rank, a batch, a length, steps; chosen: far above all in use
+RATE = Range(above=0.0, most=1e4)  # of learning; chosen likewise
 OR_MORE = Range(least=0.0)
 TRUTH = (True, False)  # of a switch: off is None, as of any silent setting
 
@@ -125,7 +129,7 @@ class TrainingSettings:
     learning_rate: Annotated[
         float,
         Facts(
-            allowed=POSITIVE,
+            allowed=RATE,
             group="baseline",
             auto=True,
             scaled=True,
@@ -135,7 +139,7 @@ class TrainingSettings:
     batch_size: Annotated[
         int,
         Facts(
-            allowed=COUNT,
+            allowed=SIZE,
             group="baseline",
             auto=True,
             scaled=True,
@@ -153,7 +157,7 @@ class TrainingSettings:
     lora_rank: Annotated[
         int | None,
         Facts(
-            allowed=COUNT,
+            allowed=SIZE,
             group="baseline",
             auto=True,
             adapter=True,
@@ -164,7 +168,7 @@ class TrainingSettings:
     max_steps: Annotated[
         int,
         Facts(
-            allowed=COUNT,
+            allowed=SIZE,
             group="budget",
             auto=True,
             scaled=True,
@@ -237,7 +241,7 @@ class TrainingSettings:
     max_length: Annotated[
         int,
         Facts(
-            allowed=COUNT,
+            allowed=SIZE,
             scaled=True,
             aliases=("max_seq_length", "max_seq_len", "cutoff_len", "seq_length", "block_size"),
         ),

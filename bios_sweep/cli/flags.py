@@ -102,6 +102,9 @@ FLAGS = {
     "--next": _switch(
         "run what `suggest` writes after the latest sweep; a sweep that is not done is ended first"
     ),
+    "--resume": _value(
+        "SWEEP", "go on with this sweep and with no other; refused where what it stands on has changed"
+    ),
     "--full": _switch("print all that the report says: bounds, claims, scope, every note"),
     "--yes": _switch("take it away; without it nothing is changed"),
     "--older": _value(

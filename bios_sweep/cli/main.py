@@ -15,6 +15,7 @@ from bios_sweep.cli import habits
 from bios_sweep.cli.actions import ACTIONS
 from bios_sweep.cli.output import Output
 from bios_sweep.cli.parsers import action_parser, verb_parser, whole_parser
+from bios_sweep.cli.sentence import one_line
 from bios_sweep.cli.verbs import HYDRAS, VERBS
 from bios_sweep.errors import BiosSweepError, MissingExtraError
 from bios_sweep.secrecy import masked
@@ -35,20 +36,20 @@ EXTRA_MODULES = (
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run a verb and return its exit code: 0, 2, 3, 4, 75, or 129 / 130 / 143 after a signal."""
+    """Run a verb and return its exit code: 0, 1, 2, 3, 4, 75, or 129 / 130 / 143 after a signal."""
     with Output() as output:
         try:
             args = _parse(sys.argv[1:] if arguments is None else arguments)
         except SystemExit as ended:  # argparse's own answer: --help, --version, a flag that is not there
             raise SystemExit(output.code(int(ended.code or 0))) from None
         output.goes_on = VERBS[args.verb].goes_on
-        code = output.code(_run(args))
+        code = output.code(_run(args, sys.argv[1:] if arguments is None else arguments))
     if arguments is None:  # the program ends: nothing is looked through for garbage again, 0.8 s after a run
         gc.freeze()
     return code
 
 
-def _run(args: argparse.Namespace) -> int:
+def _run(args: argparse.Namespace, words: Sequence[str]) -> int:
     try:
         if habits.asked(args):
             return habits.run(args)
@@ -62,6 +63,8 @@ def _run(args: argparse.Namespace) -> int:
         return 128 + getattr(interrupt, "signal", signal.SIGINT)
     except OSError as error:
         return _fail(error, 4, debug=args.debug)
+    except Exception as error:  # noqa: BLE001 - the last net: whatever it is, a person gets a sentence
+        return _unforeseen(error, words, debug=args.debug)
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
@@ -103,9 +106,18 @@ def _require_extra(verb: str) -> None:
         )
 
 
+def _unforeseen(error: Exception, words: Sequence[str], *, debug: bool) -> int:
+    """What nobody foresaw: a report without secrets, beside which the sentence is told."""
+    from bios_sweep.cli.bug_report import UNFORESEEN, leave_report, sentence_of  # seldom needed
+
+    if debug:
+        print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
+    print(f"bios-sweep: {one_line(sentence_of(error, leave_report(error, words)))}", file=sys.stderr)
+    return UNFORESEEN
+
+
 def _fail(error: Exception, code: int, *, debug: bool) -> int:
     if debug:
         print(masked("".join(traceback.format_exception(error))), end="", file=sys.stderr)
-    sentence = masked(str(error)).replace("\n", "\\n")  # of a name: a sentence is one line
-    print(f"bios-sweep: {sentence}", file=sys.stderr)
+    print(f"bios-sweep: {one_line(str(error))}", file=sys.stderr)
     return code

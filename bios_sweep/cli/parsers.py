@@ -8,9 +8,9 @@ from typing import NoReturn
 from bios_sweep.cli.actions import ACTIONS
 from bios_sweep.cli.flags import FLAGS, OPERANDS
 from bios_sweep.cli.misspelt import in_our_words
+from bios_sweep.cli.sentence import one_line
 from bios_sweep.cli.verbs import FRONT, VERBS, Verb
 from bios_sweep.config.places import config_root
-from bios_sweep.secrecy import masked
 from bios_sweep.version import __version__
 
 WIDTH = max(len(name) for name in VERBS)  # of a column of verbs
@@ -21,7 +21,7 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """End with exit code 2."""
-        self.exit(2, f"bios-sweep: {masked(in_our_words(message, self.prog))}\n")
+        self.exit(2, f"bios-sweep: {one_line(in_our_words(message, self.prog))}\n")
 
 
 def whole_parser() -> argparse.ArgumentParser:

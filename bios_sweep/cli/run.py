@@ -12,10 +12,12 @@ from rich.console import Console
 from bios_sweep.cli.answer import add_step_summary, invocation_of, print_result
 from bios_sweep.cli.behind import detached, go_behind, new_log, telling
 from bios_sweep.defaults import FILE_NAME
-from bios_sweep.driver.invocation import workspace_of
+from bios_sweep.driver.changed import resumed
+from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.next_study import following
-from bios_sweep.driver.prepare import prepare
+from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.session import Outcome, run_sweep
+from bios_sweep.errors import InputError
 from bios_sweep.jsonable import to_json
 from bios_sweep.ports import PreflightLine
 from bios_sweep.report.content.recorded import REPORT, recorded
@@ -32,7 +34,7 @@ def run(args: Namespace) -> int:
     console = Console(stderr=args.json)
     listener = JsonListener(console) if args.json else ConsoleListener(console)
     telling(listener)
-    outcome = run_sweep(prepare(following(asked) if args.next else asked), listener)
+    outcome = run_sweep(_prepared(args, asked), listener)
     places = recorded(outcome.summary, outcome.sweep.folder, _link(outcome))
     if args.json:
         _print_json(outcome)
@@ -42,10 +44,20 @@ def run(args: Namespace) -> int:
     return _exit_code(outcome)
 
 
+def _prepared(args: Namespace, asked: Invocation) -> Prepared:
+    """What to run, told of what changed since a sweep of the same question was interrupted."""
+    if args.next and args.resume is not None:
+        raise InputError("--next and --resume: give one of them")
+    if args.resume is not None:
+        return resumed(asked, args.resume)
+    return prepare(following(asked) if args.next else asked)
+
+
 def _behind(args: Namespace, workspace: Path) -> int:
     """Leave the run to a process of its own; what refuses it is told here, with its exit code."""
     folder = () if args.config_dir is None else ("--config-dir", str(args.config_dir))
     switches = [flag for flag, on in (("--next", args.next), ("--full", args.full)) if on]
+    switches += [] if args.resume is None else ["--resume", args.resume]
     log = new_log(workspace)
     number, said = go_behind(["run", *args.overrides, *folder, *switches], log)
     if said is None:

@@ -14,7 +14,7 @@ from bios_sweep.defaults import Recommendation, Why, max_steps
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.own_settings import Own
 from bios_sweep.settings import AUTO, DEFAULTS, FULL, HEURISTIC, KNOWN, TrainingSettings, key_of
-from bios_sweep.study.design import EPOCHS, Budget, DecisionRule, Origin, Study
+from bios_sweep.study.design import EPOCHS, MOST_SEEDS, Budget, DecisionRule, Origin, Study
 from bios_sweep.study.factors import Cross, Factor, Nuisance, require_setting
 from bios_sweep.study.margins import MARGINS, margins_of
 from bios_sweep.study.metric_names import DIRECTIONS, ask_for, direction_of
@@ -28,7 +28,8 @@ UNCHOSEN = (
     "items",
     "differing",
 )  # fields of the decision rule that no key of its own sets
-HOW_TO_RUN = ("max_steps", "keep_adapters", "checkpoint_minutes")  # of `budget`: no part of the study's own
+# of `budget`: no part of the study's own
+HOW_TO_RUN = ("max_steps", "keep_adapters", "checkpoint_minutes", "least_free_gb")
 FACTOR_LISTS = ("multiply", "values", "claims")
 
 
@@ -55,10 +56,12 @@ def build_study(
     looks = rule.pop("looks")
     if not (isinstance(looks, list) and looks and all(map(is_whole, looks))):
         raise not_allowed("decision.looks", looks, "give a list such as [3, 5, 8]")
+    if max(looks) > MOST_SEEDS:
+        raise not_allowed("decision.looks", looks, f"at most {MOST_SEEDS:,} seeds")
     budget = {k: v for k, v in values["budget"].items() if k not in HOW_TO_RUN}
     return Study(
         name=sweep,
-        question=str(values["sweeps"].get("question") or ""),
+        question=_question(values["sweeps"].get("question")),
         scenario=scenario,
         baseline=baseline,
         factors=factors_of(values["sweeps"], baseline),
@@ -74,6 +77,13 @@ def build_study(
         metric=metric,
         origins=origins,
     )
+
+
+def _question(given: Any) -> str:
+    """What a sweep asks, in words; it may leave that open."""
+    if given is not None and not isinstance(given, str):
+        raise not_allowed("sweeps.question", given, "a text")
+    return given or ""
 
 
 def build_metric(method: Mapping[str, Any], unit: str = Metric().unit) -> Metric:
@@ -235,6 +245,8 @@ def _seeds(values: Mapping[str, Any]) -> tuple[int, ...] | None:
         return None
     if not isinstance(seeds, list) or not seeds:
         raise ConfigError(f"seeds: {seeds!r} is not allowed; give a list such as seeds=[0,1,2]")
+    if len(seeds) > MOST_SEEDS:
+        raise ConfigError(f"seeds: {len(seeds):,} are too many; at most {MOST_SEEDS:,} are used")
     return tuple(seeds)
 
 

@@ -35,6 +35,7 @@ from bios_sweep.config.groups import (
     with_hub_models,
 )
 from bios_sweep.config.hydra_words import in_our_words
+from bios_sweep.config.limits import require_modest_file, require_modest_word
 from bios_sweep.config.meant import alike, did_you_mean, elsewhere
 from bios_sweep.config.method import RUNNER_KEY, preset_of_runner, with_parts
 from bios_sweep.config.own_sweep import ENDINGS, is_path, member_of_file, name_of
@@ -69,7 +70,7 @@ OPTIONAL_KEYS = (
 )  # by a command, or younger than a user's file
 # keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
 CAME_LATER: dict[str, dict[str, Any]] = {
-    "budget": {"epochs": None, "checkpoint_minutes": None},
+    "budget": {"epochs": None, "checkpoint_minutes": None, "least_free_gb": 0.1},
     "data": {
         "score": None,
         "score_pattern": None,
@@ -138,6 +139,9 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
     """
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir: {config_dir} is not a folder")
+    for word in overrides:
+        require_modest_word(word)
+    _require_modest_files(config_dir)
     _refuse_code(overrides)
     typed, (words, named) = overrides, with_hub_models(overrides, (config_root(), *_user_paths(config_dir)))
     overrides = [_added(word, config_dir) for word in read_words(words)]
@@ -151,6 +155,8 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         if belonging:
             overrides = [*(f"{group}={member}" for group, member in belonging.items()), *overrides]
             config = _compose(overrides, config_dir)
+    except RecursionError as error:
+        raise ConfigError("the configuration is nested too deep to be read") from error
     except YAMLError as error:
         raise ConfigError(f"a config file cannot be read as YAML: {' '.join(str(error).split())}") from error
     except MissingConfigException as error:
@@ -179,6 +185,16 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
             *(chosen_by(f"{group}.path", f"{group}={member}") for group, member in belonging.items()),
         ),
     )
+
+
+def _require_modest_files(config_dir: Path | None) -> None:
+    """Of a person's own folder: what is too large or too deep is refused before Hydra reads it."""
+    for folder in _user_paths(config_dir):
+        for path in sorted(folder.glob("*/*.yaml")):
+            try:
+                require_modest_file(path)
+            except (OSError, ValueError) as error:
+                raise ConfigError(f"{path}: cannot be read ({error})") from error
 
 
 def _added(override: str, config_dir: Path | None) -> str:

@@ -10,6 +10,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
 from bios_sweep.config.groups import GLOBAL
+from bios_sweep.config.limits import require_modest_file
 from bios_sweep.errors import ConfigError
 from bios_sweep.paths import expanded
 
@@ -39,9 +40,10 @@ def member_of_file(value: str, names: list[str]) -> str:
             f"sweeps={value}: {what}; give a file such as ./my.yaml, or a name of {', '.join(names)}"
         )
     try:
+        require_modest_file(path)
         text = path.read_text(encoding="utf-8")
         content = OmegaConf.create(text)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, RecursionError) as error:
         raise ConfigError(f"sweeps={value}: the file cannot be read ({error})") from error
     except (YAMLError, OmegaConfBaseException) as error:
         raise ConfigError(

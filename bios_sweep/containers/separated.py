@@ -15,6 +15,7 @@ from bios_sweep.errors import DataError
 DELIMITERS = ",\t;|"
 LARGEST_CELL = 1 << 26  # characters; chosen: a quotation mark without an end must not swallow the file
 LONGEST_NAME = 64  # characters of a column's name, where the file's own name does not say that it has some
+MOST_COLUMNS = 5_000  # chosen: data sets have some tens
 EXCEL_LINE = "sep="  # Excel may say the delimiter in a line before the names
 BY_NAME = {".csv": ",", ".tsv": "\t", ".tab": "\t"}
 
@@ -35,7 +36,9 @@ def delimiter_of(head: str, path: Path) -> str | None:
     names = [cell.strip() for cell in _cells(first, best)]
     plain = all(0 < len(name) <= LONGEST_NAME and not set(name) & set("{}[]\"'") for name in names)
     even = second.count('"') % 2 or len(_cells(second, best)) == len(names)  # a quoted cell may go on
-    return best if len(names) > 1 and plain and len(set(names)) == len(names) and even else None
+    return (
+        best if 1 < len(names) <= MOST_COLUMNS and plain and len(set(names)) == len(names) and even else None
+    )
 
 
 def has_known_names(head: str, mark: str) -> bool:
@@ -102,6 +105,8 @@ def _next(reader: Iterator[list[str]]) -> list[str] | None:
 
 
 def _names(cells: list[str], place: str) -> list[str]:
+    if len(cells) > MOST_COLUMNS:
+        raise DataError(f"{place}: {len(cells):,} columns are too many; keep those that hold the examples")
     names = [cell.strip() for cell in cells]
     if names and not names[0] and len(names) > 1:
         names[0] = "index"  # as pandas writes its own numbers of rows

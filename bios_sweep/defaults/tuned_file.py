@@ -21,10 +21,12 @@ from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
 from bios_sweep.defaults.tuned_checks import checked_tuned, require_names
 from bios_sweep.errors import ConfigError, DefaultsError
 from bios_sweep.method import Objective
+from bios_sweep.paths import read_regular
 
 SCHEMA_VERSION = 2  # it added the objective to the key
 OF_SFT = 1  # of files without another objective than sft: there is nothing in them that version 1 lacks
 FILE_NAME = "bios_defaults.json"
+MOST_BYTES = 100_000_000  # chosen: a collection of thousands of studies has a few million
 LARGEST_WHOLE = 2**63 - 1  # what other readers of JSON can hold
 PARTS = ("schema_version", "key", "values", "evidence", "provenance", "baseline", "evidence_hash")
 COLLECTION_PARTS = ("schema_version", "entries")
@@ -93,7 +95,7 @@ def read_entries(path: str | os.PathLike[str]) -> tuple[TunedDefaults, ...]:
         DefaultsError: as `read_tuned`, and two entries for one key.
     """
     try:
-        text = Path(path).read_text(encoding="utf-8")
+        text = read_regular(Path(path), MOST_BYTES).decode()
     except OSError as error:
         raise DefaultsError(f"{path}: cannot be read ({error.strerror})") from error
     except ValueError as error:

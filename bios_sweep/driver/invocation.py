@@ -8,12 +8,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from bios_sweep.checks import not_allowed, shown
 from bios_sweep.config.compose import Config, compose_config
 from bios_sweep.config.sweep_file import key_set_by, without
 from bios_sweep.errors import ConfigError, InputError
+from bios_sweep.mounts import existing
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 
+NO_FOLDERS = ("[]", "{}", "null", "none", "false", "true")  # meant as values, and no names of folders
 PROGRAM, FLAG = "bios-sweep run ", "--config-dir"
 
 
@@ -96,6 +99,24 @@ def workspace_of(config: Config) -> Workspace:
     Raises:
         ConfigError: no folder is named.
     """
-    if config.values["workspace"] in (None, ""):
+    given = config.values["workspace"]
+    if given is None or (isinstance(given, str) and not given.strip()):
         raise ConfigError("workspace: missing; give a folder such as workspace=./bios_runs")
-    return Workspace(Path(str(config.values["workspace"])))
+    if not isinstance(given, str) or given in NO_FOLDERS or "\0" in given:
+        raise not_allowed("workspace", given, "a folder such as ./bios_runs")
+    workspace = Workspace(Path(given))
+    _require_folder(workspace.root)
+    return workspace
+
+
+def _require_folder(root: Path) -> None:
+    """Refuse what can never be a workspace: the root of the file system, a file, a place below one."""
+    if root == Path(root.anchor):
+        raise ConfigError(f"workspace: {root} is all of the file system; give a folder of its own in it")
+    try:
+        there = existing(root)
+        holds = there.is_dir()
+    except OSError as error:
+        raise ConfigError(f"workspace: {shown(str(root))} can be no folder ({error.strerror})") from error
+    if not holds:
+        raise ConfigError(f"workspace: {there} is no folder; give one such as ./bios_runs")

@@ -45,8 +45,9 @@ def run_trials(
 ) -> None:
     """Run what is missing. A result is on the disk before the journal says so, and there before it counts.
 
-    hands: tells which arms people stop or take up on the way. shield: entered for each event, so that an
-    interrupt cannot fall between these. undisturbed: called once nothing is timed any more.
+    A trial that fails because the disk is full has not ended, and the run does (`room_left`). hands: tells
+    which arms people stop or take up on the way. shield: entered for each event, so that an interrupt cannot
+    fall between these. undisturbed: called once nothing is timed any more.
     """
     _advance_search(sweep, source, journal)
     specs = {trial.key: trial for trial in source.state.needed}
@@ -57,6 +58,8 @@ def run_trials(
 
     def take_in(event: TrialEvent) -> None:
         event = as_arrived(event, sweep.workspace)
+        if sweep.room is not None:
+            sweep.room.watch(event.result)
         if event.kind == ENDED and event.result is not None and event.result.finished:
             sweep.workspace.write_result(event.result)
         journal.record(event)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
 
+from bios_sweep.driver.changed import changed_since
 from bios_sweep.driver.cost import prices_of, rate_of, with_cheaper, workers_of
 from bios_sweep.driver.evaluation import plan_evaluation
 from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
@@ -149,6 +150,7 @@ def planned(
         ),
         warnings=(
             *prepared.warnings,
+            *changed_since(prepared.asked, workspace),
             *few_clusters(plan),
             *truncation_warnings(plan),
             *unlimited,

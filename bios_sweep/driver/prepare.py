@@ -24,6 +24,7 @@ from bios_sweep.driver.items_seen import with_items_seen
 from bios_sweep.driver.memory import shared_by_memory
 from bios_sweep.driver.precision import KEY as DTYPE
 from bios_sweep.driver.precision import Precision, as_begun, precision_of
+from bios_sweep.driver.room_left import room_left
 from bios_sweep.driver.scenarios.base_model import download_notes
 from bios_sweep.driver.scenarios.examples import AUTO_COUNT, preferring
 from bios_sweep.driver.scenarios.planted import PLANTED_ENGINE, PLANTED_METRICS, planted_scenario
@@ -43,6 +44,7 @@ from bios_sweep.driver.scenarios.trained import (
     reach_notes,
     trained_scenario,
 )
+from bios_sweep.driver.tracking import require_tracking
 from bios_sweep.engines.scripted.function import OwnFunction
 from bios_sweep.engines.training.data import DataSet
 from bios_sweep.engines.training.split import AUTO_EXAMPLES
@@ -118,6 +120,8 @@ def prepare_config(config: Config, invocation: Invocation, function: OwnFunction
     verb = {"verb": invocation.verb}
     refuse_idle(config, verb)
     workspace = workspace_of(config)
+    require_tracking(config.values["tracking"])
+    room_left(workspace.root, config.values["budget"]["least_free_gb"])
     one_of("budget.keep_adapters", config.values["budget"]["keep_adapters"], POLICIES)
     precision = precision_of(config.values, request)
     values, by_accuracy = with_preferences(with_metrics(with_epochs(_with_dtype(config.values, precision))))

@@ -33,6 +33,7 @@ from bios_sweep.driver.planned import PlannedSweep, planned
 from bios_sweep.driver.precision import as_begun, common_dtype, with_dtype
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.publish import conclude
+from bios_sweep.driver.room_left import room_left
 from bios_sweep.driver.scenarios.base_model import bring_model, download_notes, downloads
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.driver.stopping import Stop
@@ -116,16 +117,20 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
     prepared, devices = _decided(prepared)
     plan = planned(prepared)
     tracking = tracking_of(prepared.config, prepared.workspace)
+    room = room_left(prepared.workspace.root, prepared.config.values["budget"]["least_free_gb"])
     sweep = Sweep(
         plan=prepared.plan,
         workspace=prepared.workspace,
         invocation=prepared.invocation,
         keep=prepared.config.values["budget"]["keep_adapters"],
         tariff=tariff_of(prepared.request),
+        room=room,
         tracking_url=tracking.shown,
         shipped={} if prepared.function is None else {"function": prepared.function.packed()},
     )
     require_free(prepared.workspace)
+    if not plan.done:
+        room.require()
     scenario = prepared.plan.study.scenario
     for note in () if plan.done else download_notes(scenario):
         listener.say(note)
@@ -135,7 +140,11 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
     warnings = (*plan.warnings, *(() if place is None else _of_the_place(prepared)), *lacks)
     for warning in warnings:
         listener.warn(warning)
-    with DriverLock(prepared.workspace, prepared.plan.sweep_id) as lock, Stop(prepared.workspace) as stop:
+    with (
+        room.told(),
+        DriverLock(prepared.workspace, prepared.plan.sweep_id) as lock,
+        Stop(prepared.workspace) as stop,
+    ):
         remove_dead(prepared.workspace, killed=lock.took_over)
         require_unasked(prepared.asked, prepared.plan, prepared.workspace)
         keep_pins(prepared.workspace.root, {MODEL: scenario.model.hub, DATASET: scenario.data.hub})

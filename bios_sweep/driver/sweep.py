@@ -11,6 +11,7 @@ from typing import Any
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.memory import asked_load
+from bios_sweep.driver.room_left import RoomLeft
 from bios_sweep.driver.stable import asked_stable
 from bios_sweep.driver.withdrawing import say_damaged
 from bios_sweep.jsonable import to_json
@@ -31,7 +32,7 @@ class Sweep:
     """A plan and where it is kept. invocation: reproduces it. keep: the adapter retention policy.
 
     tariff: what an hour of a trial costs. shipped: engine options that only workers are given; written
-    nowhere, for they may hold secrets.
+    nowhere, for they may hold secrets. room: the floor of the workspace's disk; None: nobody looks.
     """
 
     plan: Plan
@@ -41,6 +42,7 @@ class Sweep:
     tariff: Tariff = field(default_factory=Tariff)
     tracking_url: str = ""
     shipped: Mapping[str, Any] = field(default_factory=dict, repr=False)
+    room: RoomLeft | None = None
 
     @property
     def folder(self) -> Path:

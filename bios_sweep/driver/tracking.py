@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from threading import Thread
+from typing import Any
 
-from bios_sweep.checks import at_least_zero, truth
+from bios_sweep.checks import at_least_zero, not_allowed, truth
 from bios_sweep.config.compose import Config
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
@@ -107,17 +108,26 @@ class Following:
         return self._recorder is None or self._recorder.finish(seconds)
 
 
+def require_tracking(values: Mapping[str, Any]) -> float:
+    """Refuse what the tracking group cannot mean; how long the end of a run waits for the store."""
+    seconds = float(at_least_zero("tracking.flush_seconds", values["flush_seconds"]))
+    truth("tracking.enabled", values["enabled"])
+    if values["uri"] is not None and not (isinstance(values["uri"], str) and values["uri"].strip()):
+        allowed = "the address of a tracking store, or null for SQLite in the workspace"
+        raise not_allowed("tracking.uri", values["uri"], allowed)
+    if values["uri"] and not values["enabled"]:
+        raise ConfigError("tracking.uri: is given but tracking is off; add tracking=sqlite, or leave it out")
+    return seconds
+
+
 def tracking_of(config: Config, workspace: Workspace) -> Tracking:
     """The tracking group's meaning.
 
     A user and password in a server's address move into MLflow's own variables here, before anything could
     print them, or hand the address to workers.
     """
+    seconds = require_tracking(config.values["tracking"])
     values = config.values["tracking"]
-    seconds = at_least_zero("tracking.flush_seconds", values["flush_seconds"])
-    truth("tracking.enabled", values["enabled"])
-    if values["uri"] and not values["enabled"]:
-        raise ConfigError("tracking.uri: is given but tracking is off; add tracking=sqlite, or leave it out")
     uri = str(values["uri"]) if values["uri"] else default_tracking_uri(workspace)
     if is_web(uri):
         uri = sign_in(uri)

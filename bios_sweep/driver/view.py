@@ -196,6 +196,15 @@ def plan_of(workspace: Workspace, sweep_id: str) -> Plan:
     return _stored_plan(workspace, sweep_id)[1]
 
 
+def invocation_of(workspace: Workspace, sweep_id: str) -> Invocation:
+    """What ran a sweep.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    return _stored_plan(workspace, sweep_id)[2]
+
+
 def _stored_plan(place: Workspace, sweep_id: str) -> tuple[dict[str, Any], Plan, Invocation]:
     stored = place.read_plan(sweep_id)
     try:

@@ -8,6 +8,7 @@ from pathlib import Path
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError
 from bios_sweep.hub.cache import COMMIT, unpinned
+from bios_sweep.paths import read_regular
 from bios_sweep.sealed import DamagedError, opened_json, sealed_json
 
 FILE = "hub.json"
@@ -21,7 +22,7 @@ def pins_of(root: Path) -> dict[str, str]:
         StorageError: the file is not as it was written: a commit that it names may be another.
     """
     try:
-        found = opened_json((root / FILE).read_bytes(), LABEL, indent=1)[0]
+        found = opened_json(read_regular(root / FILE), LABEL, indent=1)[0]
     except OSError:
         return {}
     except DamagedError as error:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.atomic import write_atomically
+from bios_sweep.paths import read_regular
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import DamagedError, opened_json, sealed_json
 from bios_sweep.secrecy import masked
@@ -32,7 +33,7 @@ def read_cursor(workspace: Workspace, sweep_id: str, tracking_uri: str) -> dict[
     """`seq`, `experiment_id` and `run_id` of a sweep there; empty when it was never mirrored."""
     path = cursor_file(workspace, sweep_id, tracking_uri)
     try:
-        return opened_json(path.read_bytes(), LABEL.format(sweep_id), indent=1)[0]
+        return opened_json(read_regular(path), LABEL.format(sweep_id), indent=1)[0]
     except (OSError, DamagedError):
         return {}
 
@@ -43,7 +44,7 @@ def require_whole_cursor(path: Path, sweep_id: str) -> bool:
     Raises:
         DamagedError: it is not as it was written.
     """
-    return opened_json(path.read_bytes(), LABEL.format(sweep_id), indent=1)[1]
+    return opened_json(read_regular(path), LABEL.format(sweep_id), indent=1)[1]
 
 
 def write_cursor(workspace: Workspace, sweep_id: str, tracking_uri: str, **place: Any) -> None:

@@ -14,6 +14,7 @@ from hashlib import blake2b
 from pathlib import Path
 
 from bios_sweep.atomic import write_atomically
+from bios_sweep.paths import read_regular
 from bios_sweep.sealed import DamagedError, opened_json, sealed_json
 
 CHAIN = "chain"
@@ -78,7 +79,7 @@ def read_end(path: Path) -> Link | None:
         DamagedError: the mark is not as it was written.
     """
     try:
-        values, sealed = opened_json(end_file(path).read_bytes(), _label(path))
+        values, sealed = opened_json(read_regular(end_file(path)), _label(path))
         end = Link(digest=values[CHAIN], lines=values["lines"])
     except FileNotFoundError:
         return None

@@ -14,6 +14,7 @@ from pathlib import Path
 
 from bios_sweep.defaults import FILE_NAME, read_tuned
 from bios_sweep.errors import DefaultsError, StorageError
+from bios_sweep.paths import open_regular, read_regular
 from bios_sweep.records import journal as journals
 from bios_sweep.records import ledger as ledgers
 from bios_sweep.records.chain import BOUND, SUFFIX, read_end
@@ -177,13 +178,13 @@ def _of_digest(kind: FileKind, folder: Path, name: str, wanted: str, way_out: st
 
 def _plan(workspace: Workspace, sweep_id: str, path: Path) -> bool:
     workspace.read_plan(sweep_id)
-    return is_sealed_json(path.read_bytes())
+    return is_sealed_json(read_regular(path))
 
 
 def _journal(path: Path) -> bool:
     """Read up to its end. A last line that is torn is a crash's, which the next run cuts off."""
     journals.read_state(path)
-    *_, last = (b"", *path.read_bytes().splitlines())
+    *_, last = (b"", *read_regular(path).splitlines())
     return BOUND.search(last) is not None or not last
 
 
@@ -201,7 +202,7 @@ def _tuned(path: Path) -> bool:
 
 
 def _timing(key: str, path: Path) -> bool:
-    return opened_json(path.read_bytes(), f"timing {key}")[1]
+    return opened_json(read_regular(path), f"timing {key}")[1]
 
 
 def _owners(folder: Path) -> bool:
@@ -210,7 +211,7 @@ def _owners(folder: Path) -> bool:
 
 
 def _checkpoint(path: Path) -> bool:
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         if file.read(len(ZIP)) == ZIP:
             return False
     require_whole(path)
@@ -228,7 +229,7 @@ def _logs(workspace: Workspace, folder: Path, key: str) -> Iterator[Checked]:
     for name, told in workspace.logs_told(key).items():
 
         def look(path: Path, told: dict[str, object] = told) -> bool:
-            with path.open("rb") as file:
+            with open_regular(path) as file:
                 if digest([file.read(int(str(told["bytes"])))]) != told["digest"]:
                     raise DamagedError("does not match its checksum")
             return True

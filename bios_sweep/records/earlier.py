@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.decision.costs import Timing
+from bios_sweep.paths import open_regular
 from bios_sweep.procedure.state import Known
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.results import ClusterReader
@@ -140,5 +141,5 @@ def names_model(path: Path, model_fingerprint: str) -> bool:
 
     A workspace of a hundred planted sweeps is a hundred models; their journals need not be read.
     """
-    with path.open("rb") as file:
+    with open_regular(path) as file:
         return model_fingerprint.encode() in file.readline()

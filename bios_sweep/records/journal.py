@@ -24,6 +24,7 @@ from typing import Any
 
 from bios_sweep.atomic import sync
 from bios_sweep.errors import StorageError
+from bios_sweep.paths import open_regular, read_regular
 from bios_sweep.ports import ENDED, LEFT, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.chain import CHAIN, Link, Reached, end_file, leave_end, read_end
 from bios_sweep.records.lines import ended_fields, measured_fields, planned_fields
@@ -63,7 +64,7 @@ class Journal:
             path.parent.mkdir(parents=True, exist_ok=True)
             new = not path.exists()  # or moved away: it begins anew, whatever the mark says
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
-            content = path.read_bytes()
+            content = read_regular(path)
         except OSError as error:
             raise StorageError(f"{path}: cannot be opened for writing ({error.strerror})") from error
         try:
@@ -273,7 +274,7 @@ class JournalTail:
         """
         if not self._path.exists():
             return ()
-        with self._path.open("rb") as file:
+        with open_regular(self._path) as file:
             file.seek(self._offset)
             lines, size = _whole_lines(file.read())
         entries, self._reached = _parse(self._path, lines, self._reached)
@@ -289,10 +290,12 @@ def read_journal(path: Path) -> tuple[Entry, ...]:
     """
     end = _end(path)  # before the journal, which a driver may be writing
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError:
         what = "no journal; the sweep has not started" if end is None else f"is gone; {WAY_OUT}"
         raise StorageError(f"{path}: {what}") from None
+    except OSError as error:
+        raise StorageError(f"{path}: cannot be read ({error.strerror}); {WAY_OUT}") from error
     return _followed(path, _whole_lines(content)[0], end)[0]
 
 

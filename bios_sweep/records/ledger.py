@@ -16,6 +16,7 @@ from pathlib import Path
 
 from bios_sweep.atomic import sync
 from bios_sweep.errors import StorageError
+from bios_sweep.paths import read_regular
 from bios_sweep.procedure.looks import Look
 from bios_sweep.records.chain import Reached, end_file, leave_end, read_end
 from bios_sweep.sealed import DamagedError, opened_json, sealed_json
@@ -88,7 +89,7 @@ def _label(seq: int) -> str:
 def _whole(path: Path) -> list[bytes]:
     """The whole lines, with their ends."""
     try:
-        content = path.read_bytes()
+        content = read_regular(path)
     except FileNotFoundError:
         return []
     except OSError as error:

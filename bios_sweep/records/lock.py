@@ -13,6 +13,7 @@ from filelock import FileLock, Timeout
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError, WorkspaceBusyError
 from bios_sweep.jsonable import to_json
+from bios_sweep.paths import read_regular
 from bios_sweep.records.workspace import Owner, Workspace
 
 PATIENCE_SECONDS = 0.3  # chosen, not measured: a probe holds the lock for microseconds, a driver for minutes
@@ -92,7 +93,7 @@ def require_free(workspace: Workspace) -> None:
 
 def _owner(workspace: Workspace) -> Owner:
     try:
-        found = dict(json.loads(workspace.owner_file.read_text(encoding="utf-8")))
+        found = dict(json.loads(read_regular(workspace.owner_file)))
     except (OSError, ValueError, TypeError):
         return Owner()
     return Owner(**{field.name: found[field.name] for field in fields(Owner) if field.name in found})

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from bios_sweep.atomic import write_atomically
+from bios_sweep.paths import read_regular
 from bios_sweep.records.workspace import REMOVED_MARK, Workspace
 from bios_sweep.sealed import DamagedError, opened_json, sealed_json
 from bios_sweep.study.trials import ADAPTER_FOLDER
@@ -79,7 +80,7 @@ def owners_of(folder: Path) -> list[str]:
     mark = folder / KEPT_MARK
     if not mark.is_file():
         return []
-    content = mark.read_bytes()
+    content = read_regular(mark)
     ids = content.decode(errors="replace").split()
     if ids and all(SWEEP_ID.fullmatch(name) for name in ids):
         return ids

@@ -14,7 +14,7 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import InputError, StorageError
-from bios_sweep.paths import expanded
+from bios_sweep.paths import expanded, read_regular
 from bios_sweep.sealed import DamagedError, file_digest, opened_json, sealed_json
 from bios_sweep.study.trials import ADAPTER_FOLDER, ANSWERS_FILE, LOGS, TrialResult
 
@@ -156,7 +156,7 @@ class Workspace:
         """
         path = self.sweep_dir(sweep_id) / PLAN_FILE
         try:
-            return opened_json(path.read_bytes(), f"plan of {sweep_id}", indent=2)[0]
+            return opened_json(read_regular(path), f"plan of {sweep_id}", indent=2)[0]
         except (OSError, DamagedError) as error:
             what = str(error) if isinstance(error, DamagedError) else f"cannot be read ({error})"
             raise StorageError(f"{path}: {what}; run the sweep again to write it") from error
@@ -190,7 +190,7 @@ class Workspace:
         """
         path = self.trial_dir(key) / RESULT_FILE
         try:
-            values, sealed = opened_json(path.read_bytes(), _sealed_as(key))
+            values, sealed = opened_json(read_regular(path), _sealed_as(key))
             values.pop(LOGGED, None)
             result = TrialResult.from_dict(values)
         except FileNotFoundError:
@@ -209,7 +209,7 @@ class Workspace:
     def logs_told(self, key: str) -> dict[str, dict[str, Any]]:
         """What a whole result says of the files for people beside it, as `written_beside` found them."""
         path = self.trial_dir(key) / RESULT_FILE
-        return dict(opened_json(path.read_bytes(), _sealed_as(key))[0].get(LOGGED, {}))
+        return dict(opened_json(read_regular(path), _sealed_as(key))[0].get(LOGGED, {}))
 
     def files_due(self, result: TrialResult) -> dict[str, str]:
         """Name -> digest of the files that the trial's folder must hold; a removed adapter is not due."""
@@ -228,7 +228,7 @@ class Workspace:
         """What `write_timing` kept, or None; damage counts as absent, with a warning: timing costs little."""
         path = self.timing_file(key)
         try:
-            return _whole_timing(opened_json(path.read_bytes(), f"timing {key}")[0])
+            return _whole_timing(opened_json(read_regular(path), f"timing {key}")[0])
         except FileNotFoundError:
             return None
         except DamagedError as error:
@@ -290,8 +290,8 @@ def _is_adapters(name: str) -> bool:
 def _owner_of(path: Path) -> str:
     """The trial that a result file names, where it can be understood: a swapped file is told apart."""
     try:
-        values = json.loads(path.read_bytes())
-        return str(values["key"]) if opened_json(path.read_bytes(), _sealed_as(values["key"]))[1] else ""
+        values = json.loads(read_regular(path))
+        return str(values["key"]) if opened_json(read_regular(path), _sealed_as(values["key"]))[1] else ""
     except (OSError, ValueError, TypeError, KeyError, DamagedError):
         return ""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from bios_sweep.checks import is_finite, is_positive, is_whole, not_allowed, one_of, positive
+from bios_sweep.checks import is_finite, is_positive, is_sane, is_whole, not_allowed, one_of, positive
 from bios_sweep.errors import PlanError
 from bios_sweep.jsonable import OPTIONAL, from_fields, to_json
 from bios_sweep.settings import TrainingSettings
@@ -27,6 +27,11 @@ WISHES = ("target", "deadline")  # what would satisfy: told as signs, and no ver
 CALLED = ("purpose",)  # a name for margins that stand beside it
 MIDDLE = 0.5  # of a share whose level nobody knows yet; chosen
 HOLDS = ("examples", "steps", "tokens", "epochs")
+# What nobody means, chosen far from what is of use; beyond it a plan would take for ever, or a bound be none.
+MOST_SEEDS, LARGEST_SEED = 1_000, 2**63 - 1  # what a tuned file, and other readers of JSON, can hold
+MOST_MEASUREMENTS, MOST_PROPOSALS = 10_000, 10_000
+LEAST_PERCENT, MOST_PERCENT = 1e-6, 1_000.0  # of a margin
+LEAST_ALPHA = 1e-9
 EPOCHS = "epochs"  # what is held equal, and the setting of a script that has their number
 
 
@@ -51,8 +56,10 @@ class Budget:
         one_of("budget.hold", self.hold, HOLDS, PlanError)
         if self.epochs is not None:
             positive("budget.epochs", self.epochs, PlanError)
-        if self.measurements < 1:
-            raise PlanError(f"budget.measurements: {self.measurements} is not allowed; at least 1")
+        if not 1 <= self.measurements <= MOST_MEASUREMENTS:
+            raise PlanError(
+                f"budget.measurements: {self.measurements} is not allowed; 1 to {MOST_MEASUREMENTS:,}"
+            )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -191,17 +198,25 @@ class DecisionRule:
     def __post_init__(self) -> None:
         looks, seeds = list(self.looks), self.confirmation_seeds
         self._require("alpha", 0 < self.alpha < 0.5, "a number between 0 and 0.5")
+        self._require("alpha", self.alpha >= LEAST_ALPHA, f"a number between {LEAST_ALPHA:g} and 0.5")
         if not looks or looks != sorted(set(looks)) or looks[0] < 1:
             rising = "rising numbers of seeds, such as [3, 5, 8]"
             raise not_allowed("decision.looks", looks, rising, PlanError)
         if looks[0] == 1 and len(looks) > 1:
             several = "one seed decides nothing, so the first of several looks needs at least 2"
             raise not_allowed("decision.looks", looks, several, PlanError)
+        if looks[-1] > MOST_SEEDS:
+            raise not_allowed("decision.looks", looks, f"at most {MOST_SEEDS:,} seeds", PlanError)
         self._require("confirmation_seeds", seeds == 0 or seeds > 1, "0 for none, else at least 2")
+        self._require("confirmation_seeds", seeds <= MOST_SEEDS, f"at most {MOST_SEEDS:,}")
         one_of("decision.purpose", self.purpose, tuple(PURPOSES), PlanError)
         for name in (*MARGINS, "speed_loss_percent"):
             if getattr(self, name) is not None:
                 positive(f"decision.{name}", getattr(self, name), PlanError)
+        for name in ("margin_percent", "margin_points"):
+            percent = getattr(self, name)
+            sensible = percent is None or LEAST_PERCENT <= percent <= MOST_PERCENT
+            self._require(name, sensible, f"{LEAST_PERCENT:g} to {MOST_PERCENT:g}")
         one_of("decision.scope", self.scope, SCOPES, PlanError)
         one_of("decision.refine_goal", self.refine_goal, tuple(SearchGoal), PlanError)
         if self.refine is not None:
@@ -211,8 +226,13 @@ class DecisionRule:
         self._require("minimum_share", is_positive(share) and share < 1, "above 0, below 1")
         trials, target, deadline = self.refine_trials, self.target, self.deadline
         self._require("refine_trials", isinstance(trials, int) and trials >= 2, "at least 2")
+        self._require("refine_trials", trials <= MOST_PROPOSALS, f"at most {MOST_PROPOSALS:,}")
         self._require("target", target is None or is_finite(target), "a finite number, or null")
-        self._require("deadline", deadline is None or is_positive(deadline), "seconds above 0, or null")
+        self._require(
+            "deadline",
+            deadline is None or (is_positive(deadline) and is_sane(deadline)),
+            "seconds above 0, or null",
+        )
         known = self.version in range(1, VERSION + 1)
         self._require("version", known, f"1 to {VERSION}; a newer bios-sweep wrote it")
         for name, percent in self.guardrails.items():
@@ -275,9 +295,13 @@ class Study:
                 raise PlanError(f"cross {moderator.setting}: it is also a factor; drop it from one of them")
         if not self.seeds:
             raise PlanError("seeds: at least one is needed, for example seeds=[0,1,2]")
+        if len(self.seeds) > MOST_SEEDS:
+            raise PlanError(f"seeds: {len(self.seeds):,} are too many; at most {MOST_SEEDS:,} are used")
         for seed in self.seeds:
             if not is_whole(seed) or seed < 0:
                 raise not_allowed("seeds", seed, "whole numbers from 0 on", PlanError)
+            if seed > LARGEST_SEED:
+                raise not_allowed("seeds", seed, f"whole numbers up to {LARGEST_SEED}", PlanError)
         repeated = [seed for seed in self.seeds if self.seeds.count(seed) > 1]
         if repeated:
             raise PlanError(f"seeds: {repeated[0]} is given twice; a repeated seed is not a replicate")

@@ -13,6 +13,8 @@ from bios_sweep.settings import FULL, KNOWN, LORA_SETTINGS, TrainingSettings, al
 
 SCALES = {"sqrt": 0.5, "linear": 1.0}  # power of (level / default) that a nuisance setting grows with
 
+MOST_LEVELS = 200  # of a factor; chosen: a sweep compares a handful
+
 
 @dataclass(frozen=True, kw_only=True)
 class Nuisance:
@@ -35,6 +37,10 @@ class Nuisance:
             )
         if self.scale is not None:
             one_of(f"nuisance {self.setting}: scale", self.scale, tuple(SCALES), PlanError)
+        if len(self.multiply) > MOST_LEVELS:
+            raise PlanError(
+                f"nuisance {self.setting}: {len(self.multiply):,} levels are too many; at most {MOST_LEVELS}"
+            )
         for number in self.multiply:
             if not is_positive(number):
                 raise PlanError(f"nuisance {self.setting}: {number!r} is not a finite number above 0")
@@ -73,6 +79,11 @@ class Factor:
             )
         if self.name == REPEAT and self.multiply:
             raise PlanError("factor repeat: it has no value to multiply; use values, for example [1]")
+        if len(self.multiply) + len(self.values) > MOST_LEVELS:
+            raise PlanError(
+                f"factor {self.name}: {len(self.multiply) + len(self.values):,} levels are too many; at most "
+                f"{MOST_LEVELS} are compared"
+            )
         for number in self.multiply:
             if not is_positive(number):
                 raise PlanError(f"factor {self.name}: multiply {number!r} is not a finite number above 0")

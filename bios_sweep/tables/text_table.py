@@ -15,12 +15,15 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.errors import InputError
+from bios_sweep.paths import read_regular
 
 DELIMITERS = (",", ";", "\t", "|")
 COMMENT = "#"
 MEAN = re.compile(r"[-+.\deE]+\s*(?:\u00b1|\+/-|\+-)\s*[.\deE-]+%?|[-+.\deE]+\s*\([.\deE-]+\)%?")
 NUMBERED = re.compile(r"s(?:eed)?[ _=-]?(?=\d+$)", re.IGNORECASE)  # before the number of a seed
 RULE = re.compile(r":?-+:?")  # under the header of a table in Markdown
+MOST_BYTES = 2_000_000_000  # chosen: a table of runs is held in memory
+MOST_COLUMNS = 5_000  # chosen: exports of trackers have some hundreds
 FIELD_LIMIT = 10_000_000  # characters of one cell; exports hold whole configs as JSON (chosen, not measured)
 CONTAINERS = {
     b"PK\x03\x04": "an Excel workbook or ZIP archive",
@@ -88,7 +91,7 @@ def text_of(path: Path) -> str:
     if not path.exists():
         raise InputError(f"{path}: there is no such file")
     try:
-        content = path.read_bytes()
+        content = read_regular(path, MOST_BYTES)
     except OSError as error:
         raise InputError(f"{path}: cannot be read ({error.strerror})") from error
     for magic, kind in CONTAINERS.items():
@@ -140,6 +143,11 @@ def _table(path: Path, records: list[tuple[int, list[str]]], delimiter: str) -> 
     if not records:
         raise InputError(f"{path}: the file is empty; it needs a header and one row per run")
     line, names = records[0]
+    if len(names) > MOST_COLUMNS:
+        raise InputError(
+            f"{path}: line {line} has {len(names):,} columns, and at most {MOST_COLUMNS:,} are read; drop "
+            "those that are neither settings nor outcomes"
+        )
     header = [name.strip() for name in names]
     _check_header(path, line, header)
     body = records[1:]

@@ -6,7 +6,7 @@ import json
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from bios_sweep.checks import is_number, require, whole
+from bios_sweep.checks import SANE, is_number, is_sane, require, whole
 from bios_sweep.config.method import method_of
 from bios_sweep.driver.scenarios.examples import optional_count
 from bios_sweep.engines.simulation.engine import PlantedEngine
@@ -16,6 +16,8 @@ from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario
 from bios_sweep.study.trials import short_hash
 
 PLANTED_ENGINE = "bios_sweep.engines.simulation.engine:PlantedEngine"
+MOST_EXAMPLES = 1_000_000  # held-out ones; chosen: every trial writes a loss of each
+TOO_MANY = f"times examples_per_cluster at most {MOST_EXAMPLES:,}"
 PLANTED_METRICS = ("eval_loss", "eval_bits_per_byte")  # what a trial ends with, beside its own `metrics`
 
 
@@ -25,6 +27,8 @@ def planted_scenario(values: Mapping[str, Any]) -> Scenario:
     family, hidden_size = planted.pop("family"), planted.pop("hidden_size")
     fingerprint = short_hash(planted)
     options = json.loads(json.dumps(planted))
+    examples = options.get("clusters", 0) * options.get("examples_per_cluster", 1)
+    require(examples <= MOST_EXAMPLES, "model.planted.clusters", options.get("clusters"), TOO_MANY)
     evaluation = PlantedTruth.from_options(options).evaluation  # held-out examples that it writes losses of
     return Scenario(
         model=ModelFacts(
@@ -62,6 +66,7 @@ def _planted_options(planted: Any) -> dict[str, Any]:
         text = path == "model.planted.family" or path.startswith("model.planted.fail.")
         optional = path.endswith((".wall", ".examples_per_second"))
         require(is_number(value) or text or (value is None and optional), path, value, "a number")
+        require(not is_number(value) or is_sane(value), path, value, f"a number {SANE}")
     return dict(planted)
 
 

@@ -1,0 +1,113 @@
+"""What changed since a sweep was interrupted: data, model, code or a library make it another sweep.
+
+A trial's key holds the fingerprints of all that decides its outcome. Where one of them changed, the same
+command asks the same question of something else: it begins anew, and says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from bios_sweep.driver.invocation import Invocation, workspace_of
+from bios_sweep.driver.prepare import Prepared, prepare
+from bios_sweep.driver.view import invocation_of, plan_of
+from bios_sweep.errors import InputError, StorageError
+from bios_sweep.records.journal import read_state
+from bios_sweep.records.sweep_state import DONE, SweepState
+from bios_sweep.records.workspace import Workspace
+from bios_sweep.report.content.wording import plural
+from bios_sweep.study.plan import Plan
+
+# parts of a scenario's identity, in words; the others are told by their names
+WORDS = {
+    "model": "the model's files",
+    "data": "the training examples",
+    "evaluation": "the evaluation examples",
+    "code": "the script's code or a file of it",
+    "engine_version": "the version of what trains",
+    "score": "how answers are scored",
+    "reading": "how examples are read",
+}
+OTHERS = ("name", "factors", "cross", "seeds", "budget")  # of a study: what is asked, and at what expense
+SHOWN = 12  # hexadecimal digits of a fingerprint
+
+
+def changes(before: Plan, now: Plan) -> tuple[str, ...]:
+    """What decides the outcomes of trials and is not as it was, each as `WHAT (OLD -> NEW)`."""
+    old, new = before.study.scenario.identity(), now.study.scenario.identity()
+    found = list(_differing(old.pop("software", {}), new.pop("software", {})))
+    return tuple(
+        f"{WORDS.get(name, name)} ({was} -> {is_})" for name, was, is_ in (*_differing(old, new), *found)
+    )
+
+
+def changed_since(plan: Plan, workspace: Workspace) -> tuple[str, ...]:
+    """A sentence, where an unfinished sweep asks the same of other fingerprints; nothing where none does."""
+    if workspace.has_plan(plan.sweep_id):
+        return ()
+    for sweep_id, before, state in _unfinished(plan, workspace):
+        told = changes(before, plan)
+        if told and _same_question(before, plan):
+            ended = [key for key, result in state.results.items() if result.finished]
+            usable = len(set(ended) & {trial.key for trial in plan.trials})
+            return (
+                f"{sweep_id} is not finished ({plural(len(ended), 'trial')} ended so far), "
+                f"and this is another sweep: {', '.join(told)} changed. Of its results {usable} can be used "
+                f"here. Run this one for what is there now, or put the old back and go on with "
+                f"`bios-sweep run --resume {sweep_id}`",
+            )
+    return ()
+
+
+def resumed(asked: Invocation, name: str) -> Prepared:
+    """A sweep of the workspace as it was begun, to go on with it and with no other.
+
+    Raises:
+        InputError: there is none of that name, or what decides its outcomes is not as it was.
+    """
+    workspace = workspace_of(asked.composed())
+    sweep_id = workspace.find_sweep(name)
+    plan, invocation = plan_of(workspace, sweep_id), invocation_of(workspace, sweep_id)
+    again = replace(invocation.replaced(asked.overrides), verb=asked.verb)
+    prepared = prepare(again)
+    if sweep_id in (prepared.plan.sweep_id, prepared.asked.sweep_id):
+        return prepared
+    told = ", ".join(changes(plan, prepared.asked)) or "what is asked"
+    raise InputError(
+        f"--resume {sweep_id}: {told} changed; put the old back, or leave --resume out to begin another "
+        f"sweep with what is there now: {again.command}"
+    )
+
+
+def _unfinished(plan: Plan, workspace: Workspace) -> Iterator[tuple[str, Plan, SweepState]]:
+    """Sweeps of the plan's name that have no verdicts yet, the latest first."""
+    for sweep_id in workspace.sweeps():
+        if sweep_id.rpartition("-")[0] != plan.study.name:
+            continue
+        try:
+            state = read_state(workspace.journal_file(sweep_id))
+            if state.closed != DONE:
+                yield sweep_id, plan_of(workspace, sweep_id), state
+        except StorageError:
+            continue  # its own reader says so
+
+
+def _same_question(before: Plan, now: Plan) -> bool:
+    """Whether both ask the same, whatever of."""
+    old, new = before.study, now.study
+    alike = all(getattr(old, name) == getattr(new, name) for name in OTHERS)
+    return alike and old.decision.identity() == new.decision.identity()
+
+
+def _differing(old: Mapping[str, Any], new: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
+    for name in dict.fromkeys((*old, *new)):
+        if old.get(name) != new.get(name):
+            yield name, _short(old.get(name)), _short(new.get(name))
+
+
+def _short(value: Any) -> str:
+    text = "none" if value is None else str(value)
+    hexadecimal = len(text) > SHOWN and all(letter in "0123456789abcdef" for letter in text)
+    return text[:SHOWN] if hexadecimal else text

@@ -331,8 +331,8 @@ def shared_view(
 ) -> tuple[str, str]:
     """(id, content) of a saved view of a sweep's trials: by arm, all of them shown, with their curves.
 
-    The form is the one MLflow 3.17 writes itself when a view is saved in its page. The sweep's own run is
-    left out, whose metrics would be charts of one dot. settings: what varies; each is a column.
+    The form is the one MLflow 3.17 writes itself when a view is saved in its page. Only trials
+    are asked for; the page fetches their parent all the same. settings: what varies; each is a column.
     """
     shown, judged = f"metrics.`{plain_name(metric)}`", plain_name(metric)
     own = tuple(f"params.`{name}`" for name in settings)

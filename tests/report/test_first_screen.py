@@ -259,3 +259,12 @@ def test_an_audit_has_the_same_screen(tmp_path, capsys):
         assert any(line.startswith(start) for line in text.splitlines()), start
     assert main(["report", "--from-csv", str(table), "--full"]) == 0
     assert "These runs support" in capsys.readouterr().out
+
+
+def test_an_audit_of_runs_without_seeds_counts_none(tmp_path, capsys):
+    table = tmp_path / "runs.csv"
+    table.write_text("lr,eval_loss\n0.1,2.0\n0.2,1.9\n")
+    assert main(["report", "--from-csv", str(table), "--baseline", "learning_rate=0.1"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "arms compared without seeds" in text
+    assert "at 1 seed" not in text

@@ -47,8 +47,8 @@ class Look:
     on which levels were compared, none where no trial was new and the word of before was told again; fresh:
     on which candidates met the default. rule: what a verdict rests on
     beside trials. value: what the word stands for. counts: whether the study could have given a word; a stop
-    by hand frees nothing, for results are shown as they come in and whoever stopped may have seen them. pools:
-    whether its trials belong into every later judgement of the question. series, changed: as in
+    by hand frees nothing, for results are shown as they come in, and whoever stopped may have seen them.
+    pools: whether its trials belong into every later judgement of the question. series, changed: as in
     `study.history`. stopped: arm -> identity of its settings, of those that somebody stopped by hand and that
     nothing excluded.
     """

@@ -74,7 +74,8 @@ COMBINATIONS: dict[str, tuple[str, tuple[str, ...], Any]] = {
 OTHER: dict[str, Any] = {
     "baseline.learning_rate": 3e-4, "baseline.batch_size": 48, "baseline.lora_rank": 24,
     "budget.hold": "steps", "budget.measurements": 3, "budget.max_trials": 150, "budget.max_hours": 9.0,
-    "budget.keep_adapters": "all", "budget.max_steps": 77, "budget.epochs": 3, "budget.least_free_gb": 0.2, "on_verdict": "./tell.sh",
+    "budget.keep_adapters": "all", "budget.max_steps": 77, "budget.epochs": 3,
+    "budget.least_free_gb": 0.2, "on_verdict": "./tell.sh",
     "cluster.executor": "inline", "cluster.address": "elsewhere:6379", "cluster.num_cpus": 7,
     "cluster.cpus_per_trial": 3, "cluster.gpus_per_trial": 2, "cluster.memory_per_trial": 1.5,
     "cluster.accelerator_type": "A100",

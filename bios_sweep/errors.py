@@ -88,6 +88,12 @@ class WorkspaceBusyError(BiosSweepError):
     exit_code = 75
 
 
+class ProbeError(BiosSweepError):
+    """What was to be timed failed for a reason that nobody foresaw."""
+
+    exit_code = 1
+
+
 class DeviceError(BiosSweepError):
     """A GPU failed, and its process can compute nothing more; another process may."""
 

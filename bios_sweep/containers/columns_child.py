@@ -36,10 +36,17 @@ def main(words: Sequence[str]) -> int:
     except BrokenPipeError:  # nobody reads on
         return 0
     except Exception as error:  # noqa: BLE001 - of damaged files pyarrow raises whatever Python does
-        said = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        said = _wrong(error)
         cut = kind if task == "rows" else f"{kind} data"
         return _fail(f"{name}: the {cut} cannot be read ({said}); is it cut off? write or download it again")
     return 0
+
+
+def _wrong(error: Exception) -> str:
+    """The first line of what went wrong; of names that are no text, in words that name no codec."""
+    if isinstance(error, UnicodeDecodeError):
+        return f"a name in it holds the byte 0x{error.object[error.start]:02x}, which is no UTF-8"
+    return (str(error).strip().splitlines() or [type(error).__name__])[0]
 
 
 def _fail(sentence: str) -> int:

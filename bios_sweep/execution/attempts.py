@@ -18,6 +18,7 @@ from bios_sweep.errors import (
     BiosSweepError,
     DataError,
     DeviceError,
+    ProbeError,
     StorageError,
     poisons_its_process,
     ran_out_of_memory,
@@ -124,7 +125,7 @@ def time_arms(engine: TrialEngine, arms: Sequence[TrainingSettings], repeats: in
     except BiosSweepError:
         raise
     except Exception as error:
-        kind = DeviceError if poisons_its_process(error) else BiosSweepError
+        kind = DeviceError if poisons_its_process(error) else ProbeError
         raise kind(f"the timing probe failed: {describe(error)}") from error
 
 

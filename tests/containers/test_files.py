@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 
 import datasets
+import pyarrow as pa
 import pytest
 
 from bios_sweep.cli.main import main
@@ -225,3 +226,13 @@ def test_a_plan_takes_several_files_with_weights_as_the_page_writes_them(tmp_pat
     assert main(["plan", *words, "data.path=[a.jsonl,b.jsonl]", "data.weights=[0.5,0.5]"]) == 0
     assert main(["plan", *words, "data.path=[a.jsonl,b.jsonl]", "data.weights=[0.5]"]) == 2
     assert "data.weights: 1 weights for 2 paths" in capsys.readouterr().err
+
+
+def test_an_arrow_file_whose_names_are_no_text_is_refused_without_a_word_of_codecs(tmp_path):
+    table = pa.table({"prompt": ["a"], "completion": ["b"]})
+    path = tmp_path / "file.arrow"
+    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_file(sink, table.schema) as writer:
+        writer.write_table(table)
+    path.write_bytes(path.read_bytes().replace(b"prompt", b"p\xfeompt"))
+    with pytest.raises(DataError, match="a name in it holds the byte 0xfe, which is no UTF-8"):
+        list(source_of(path).read())

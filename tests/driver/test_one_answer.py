@@ -87,11 +87,11 @@ class Told:
 def ran(words, folder, capsys, noise_seed=0):
     more = (f"model.planted.noise_seed={noise_seed}", f"workspace={folder}")
     asked = [*QUIET, *words, *more]  # the last word of a setting counts
-    assert main(["run", *{word.partition("=")[0]: word for word in asked}.values()]) == 0
+    assert main(["run", "--full", *{word.partition("=")[0]: word for word in asked}.values()]) == 0
     terminal = capsys.readouterr().out
     assert main(["report", "--json", f"workspace={folder}"]) == 0
     answer = json.loads(capsys.readouterr().out)
-    assert main(["report", f"workspace={folder}"]) == 0
+    assert main(["report", "--full", f"workspace={folder}"]) == 0
     return Told(terminal, capsys.readouterr().out, answer, bios_sweep.open(folder))
 
 

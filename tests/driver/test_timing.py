@@ -174,7 +174,7 @@ def test_while_the_probe_times_no_mirror_is_at_work(tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "error, code, cause", [(KeyboardInterrupt, 130, "KeyboardInterrupt"), (RuntimeError, 1, "BiosSweepError")]
+    "error, code, cause", [(KeyboardInterrupt, 130, "KeyboardInterrupt"), (RuntimeError, 1, "ProbeError")]
 )
 def test_what_ends_a_run_in_the_probe_reaches_the_tracker(tmp_path, monkeypatch, error, code, cause):
     def ends(*_):

@@ -30,10 +30,12 @@ from bios_sweep.mirror.mlflow.moved import bring_home
 from bios_sweep.mirror.mlflow.server import serve_ui
 from bios_sweep.mirror.mlflow.shared_view import is_ours, shared_view
 from bios_sweep.mirror.mlflow.tracker import check_tracking, default_tracking_uri, ui_link
+from bios_sweep.records.chain import end_file
 from bios_sweep.records.lock import DriverLock
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
 from bios_sweep.vocabulary import Failure, Status
+from tests.damage import moved
 from tests.mirror.journals import (
     KEYS,
     NAME,
@@ -137,8 +139,7 @@ def copy_of(told: Workspace, folder: Path, empty_store: Path) -> Workspace:
     shutil.copytree(told.trials, workspace.trials)
     for cursor in workspace.sweep_dir(SWEEP).glob("mirror-*.json"):
         cursor.unlink()
-    journal = workspace.journal_file(SWEEP)
-    journal.write_text(journal.read_text().replace(str(told.root), str(workspace.root)))
+    moved(workspace.journal_file(SWEEP), told.root, workspace.root)
     return workspace
 
 
@@ -362,6 +363,7 @@ def test_a_mirror_begun_anew_after_every_entry_gives_the_same_content(told, tmp_
     workspace = copy_of(original, tmp_path / "runs", empty_store)
     journal = workspace.journal_file(SWEEP)
     lines = journal.read_bytes().splitlines(keepends=True)
+    end_file(journal).unlink()
     for count in range(1, len(lines) + 1):
         journal.write_bytes(b"".join(lines[:count]))
         if way == "driver":
@@ -600,6 +602,7 @@ def test_a_server_killed_and_back_in_the_middle_misses_and_doubles_nothing(
     journal = workspace.journal_file(SWEEP)
     lines = journal.read_bytes().splitlines(keepends=True)
     journal.write_bytes(b"".join(lines[:7]))
+    end_file(journal).unlink()
     server = serve_ui(server_place, default_tracking_uri(server_place))
     uri = server.url
     try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+from collections.abc import Iterator
 from io import BufferedReader
 from pathlib import Path
 
@@ -30,6 +31,23 @@ def read_regular(path: Path, most: int | None = None) -> bytes:
         if most is not None and size > most:
             raise OSError(errno.EFBIG, f"it has {size:,} bytes, and at most {most:,} are read", str(path))
         return file.read()
+
+
+def files_below(folder: Path) -> Iterator[Path]:
+    """Files, and what else is no folder, at any depth; a link to a folder is one, and is not followed.
+
+    What others take away meanwhile is passed over.
+
+    Raises:
+        OSError: a folder cannot be read.
+    """
+    for parent, _, names in os.walk(folder, onerror=_unless_gone):
+        yield from (Path(parent, name) for name in names)
+
+
+def _unless_gone(error: OSError) -> None:
+    if not isinstance(error, FileNotFoundError):
+        raise error
 
 
 def open_regular(path: Path) -> BufferedReader:

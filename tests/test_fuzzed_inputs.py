@@ -16,7 +16,7 @@ from bios_sweep.cli.bug_report import UNFORESEEN, leave_report, sentence_of
 from bios_sweep.cli.main import main
 from tests.fuzzed import KINDS, PLANTED, drawn
 
-FEW, MANY = 80, int(os.environ.get("BIOS_SWEEP_FUZZ", "5000"))
+FEW, MANY = 20, int(os.environ.get("BIOS_SWEEP_FUZZ", "5000"))
 SECONDS = 20
 LONGEST = 3_200  # characters that a person is told
 

@@ -23,7 +23,7 @@ WORLD = (
     "sweeps=learning_rate", "model=planted", "cluster=inline", "workspace=ws", "decision.looks=[3]",
     "baseline.learning_rate=2e-4", "+method.metric=accuracy", "tracking=none",
 )  # fmt: skip
-AUDIT = ("report", "--from-csv", "t.csv", "--baseline", "learning_rate=0.0001")
+AUDIT = ("report", "--full", "--from-csv", "t.csv", "--baseline", "learning_rate=0.0001")
 
 
 def planted(noise, optimum, curvature):

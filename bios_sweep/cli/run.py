@@ -10,7 +10,6 @@ from pathlib import Path
 from rich.console import Console
 
 from bios_sweep.cli.answer import add_step_summary, invocation_of, print_result
-from bios_sweep.cli.behind import detached, go_behind, new_log, telling
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.driver.changed import resumed
 from bios_sweep.driver.invocation import Invocation, workspace_of
@@ -19,6 +18,7 @@ from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.session import Outcome, run_sweep
 from bios_sweep.errors import InputError
 from bios_sweep.jsonable import to_json
+from bios_sweep.launch.behind import Ended, announcing, detached, go_behind, new_log
 from bios_sweep.ports import PreflightLine
 from bios_sweep.report.content.recorded import REPORT, recorded
 from bios_sweep.report.text.listener import ConsoleListener
@@ -33,8 +33,7 @@ def run(args: Namespace) -> int:
         return _behind(args, workspace_of(asked.composed()).root)
     console = Console(stderr=args.json)
     listener = JsonListener(console) if args.json else ConsoleListener(console)
-    telling(listener)
-    outcome = run_sweep(_prepared(args, asked), listener)
+    outcome = run_sweep(_prepared(args, asked), announcing(listener))
     places = recorded(outcome.summary, outcome.sweep.folder, _link(outcome))
     if args.json:
         _print_json(outcome)
@@ -58,13 +57,13 @@ def _behind(args: Namespace, workspace: Path) -> int:
     folder = () if args.config_dir is None else ("--config-dir", str(args.config_dir))
     switches = [flag for flag, on in (("--next", args.next), ("--full", args.full)) if on]
     switches += [] if args.resume is None else ["--resume", args.resume]
+    switches += ["--json"] if args.json else []
     log = new_log(workspace)
-    number, said = go_behind(["run", *args.overrides, *folder, *switches], log)
-    if said is None:
-        print(log.read_text(encoding="utf-8"), end="", file=sys.stderr if number else sys.stdout)
-        log.unlink()
-        return number
-    answer = detached(number, str(said["sweep_id"]), log, workspace)
+    values = log.with_suffix(".json") if args.json else None
+    came = go_behind(["run", *args.overrides, *folder, *switches], log, values)
+    if isinstance(came, Ended):
+        return _told(came, log, values)
+    answer = detached(came, log, workspace)
     if args.json:
         print(json.dumps(to_json(answer), indent=1))
         return 0
@@ -72,6 +71,23 @@ def _behind(args: Namespace, workspace: Path) -> int:
     for what, command in (("watch", answer.watch), ("stop", answer.stop), ("log", answer.follow)):
         print(f"{what}: {command}")
     return 0
+
+
+def _told(ended: Ended, log: Path, values: Path | None) -> int:
+    """Say here what a run said that ended before its trials began; its exit code. values: its answer."""
+    said = sys.stderr if ended.code or values else sys.stdout
+    print(log.read_text(encoding="utf-8"), end="", file=said)
+    log.unlink()
+    if values is not None:
+        print(values.read_text(encoding="utf-8"), end="")
+        values.unlink()
+    if ended.killed:
+        print(
+            f"bios-sweep: the run was ended by {ended.killed} before its trials began; give the same command "
+            "again",
+            file=sys.stderr,
+        )
+    return ended.code
 
 
 class JsonListener(ConsoleListener):

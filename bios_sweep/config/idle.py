@@ -92,7 +92,7 @@ ALWAYS = frozenset(
         "decision.margin_percent", "decision.margin_absolute", "decision.margin_points", "decision.scope",
         "decision.metrics",
         "decision.target", "decision.deadline",
-        "budget.max_trials", "budget.hold",
+        "budget.max_trials", "budget.hold", "budget.least_free_gb",
         "budget.max_hours",  # where no time is known yet `plan` says so
     }
 )  # fmt: skip

@@ -3,22 +3,28 @@
 from __future__ import annotations
 
 import difflib
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from bios_sweep.driver.pace import Pace
 from bios_sweep.driver.view import SweepView
 from bios_sweep.errors import InputError
 from bios_sweep.records.journal import Journal
 from bios_sweep.records.lock import DriverLock, live_owner
-from bios_sweep.records.requests import ArmRequest, arm_requests, end_pause, pause_requested, request_arm
+from bios_sweep.records.requests import (
+    ArmRequest,
+    arm_requests,
+    drop_arm_requests,
+    end_pause,
+    pause_requested,
+    request_arm,
+)
 from bios_sweep.records.sweep_state import DONE, SweepState
 from bios_sweep.records.workspace import Owner, Workspace
 from bios_sweep.study.arms import Arm
 from bios_sweep.study.plan import Plan
 
 HELD = "paused: running trials end, none is started until `bios-sweep resume`"
-LOOK_SECONDS = 0.5  # chosen: how often the disk is looked at for a request
 
 
 class Hands:
@@ -27,7 +33,7 @@ class Hands:
     def __init__(self, workspace: Workspace, sweep_id: str) -> None:
         self._workspace = workspace
         self._sweep_id = sweep_id
-        self._looked = 0.0
+        self._pace = Pace()
         self._paused = False
         self._told = False
         end_pause(workspace)
@@ -48,9 +54,8 @@ class Hands:
 
         Each request is gone once the next is asked for, and so must be done by then.
         """
-        if time.monotonic() - self._looked < LOOK_SECONDS:
+        if not self._pace.due():
             return
-        self._looked = time.monotonic()
         self._paused = bool(pause_requested(self._workspace))
         for path, request in arm_requests(self._workspace):
             if request.sweep_id == self._sweep_id:
@@ -77,19 +82,29 @@ def ask_arm(workspace: Workspace, view: SweepView, words: str, *, stopped: bool)
         WorkspaceBusyError: another sweep is driven in the workspace.
     """
     arm, journal = named_arm(view.plan, words), view.journal
-    if stopped == (arm.name in journal.stopped):
+    request = ArmRequest(sweep_id=view.sweep_id, arm=arm.name, stopped=stopped)
+    if stopped == _stands_stopped(workspace, journal, request):
         raise InputError(f"{arm.name}: {_already(journal, stopped)}")
     if stopped and journal.closed == DONE:
         raise InputError(f"{arm.name}: sweep {view.sweep_id} is done, so nothing of it runs any more")
     owner = live_owner(workspace)
     if owner is not None and owner.sweep_id == view.sweep_id:
-        request_arm(workspace, ArmRequest(sweep_id=view.sweep_id, arm=arm.name, stopped=stopped))
+        request_arm(workspace, request)
     else:
         owner = None
-        _write_down(workspace, view, arm.name, stopped)
+        _write_down(workspace, request)
     return ArmAnswer(
         sweep_id=view.sweep_id, arm=arm.name, stopped=stopped, driver=owner, command=view.command
     )
+
+
+def _stands_stopped(workspace: Workspace, journal: SweepState, request: ArmRequest) -> bool:
+    """Whether an arm is stopped, by what was asked last; a driver may not have taken that in yet."""
+    last = request.arm in journal.stopped
+    for _, older in arm_requests(workspace):
+        if (older.sweep_id, older.arm) == (request.sweep_id, request.arm):
+            last = older.stopped
+    return last
 
 
 def _already(journal: SweepState, stopped: bool) -> str:
@@ -99,11 +114,16 @@ def _already(journal: SweepState, stopped: bool) -> str:
     return f"was not stopped by hand; arms that were: {there}"
 
 
-def _write_down(workspace: Workspace, view: SweepView, arm: str, stopped: bool) -> None:
-    """As the sweep's driver would; a sweep that was done is no more, once an arm of it is taken up again."""
-    with DriverLock(workspace, view.sweep_id), Journal(workspace.journal_file(view.sweep_id)) as journal:
+def _write_down(workspace: Workspace, request: ArmRequest) -> None:
+    """As the sweep's driver would; a sweep that was done is no more, once an arm of it is taken up again.
+
+    What was asked of a driver that died before it heard is older, and holds no more.
+    """
+    sweep_id = request.sweep_id
+    with DriverLock(workspace, sweep_id), Journal(workspace.journal_file(sweep_id)) as journal:
         closed = journal.state.closed
-        journal.by_hand(arm, stopped=stopped)
+        journal.by_hand(request.arm, stopped=request.stopped)
+        drop_arm_requests(workspace, request)
         journal.closed("stopped" if closed in ("", DONE) else closed)
 
 

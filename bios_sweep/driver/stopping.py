@@ -11,9 +11,9 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Any
 
+from bios_sweep.driver.pace import LOOK_SECONDS, Pace
 from bios_sweep.records.workspace import Workspace
 
-LOOK_SECONDS = 0.5  # chosen: how often the disk is looked at for a request
 SAME_HANGUP_SECONDS = 2.0  # chosen: a terminal that goes is told by the shell, then by the kernel
 
 
@@ -49,7 +49,7 @@ class Stop:
         self._over = threading.Event()
         self._held = False
         self._at_once: int | None = None
-        self._looked = 0.0
+        self._pace = Pace()
         self._hung_up = -math.inf
         self.signal: int | None = None
 
@@ -74,10 +74,8 @@ class Stop:
 
     def asked(self) -> bool:
         """Asked often; the disk is looked at twice a second."""
-        if self.signal is None and time.monotonic() - self._looked > LOOK_SECONDS:
-            self._looked = time.monotonic()
-            if self._workspace.stop_requested():
-                self.signal = signal.SIGTERM
+        if self.signal is None and self._pace.due() and self._workspace.stop_requested():
+            self.signal = signal.SIGTERM
         return self.signal is not None
 
     @contextmanager

@@ -14,7 +14,7 @@ from bios_sweep.errors import DataError, InputError, StorageError
 from bios_sweep.hub.pins import FILE as PINS
 from bios_sweep.hub.pins import pins_of
 from bios_sweep.mirror.cursor import require_whole_cursor
-from bios_sweep.paths import expanded
+from bios_sweep.paths import expanded, files_below
 from bios_sweep.records.checked import (
     WRITE_AGAIN,
     Checked,
@@ -32,6 +32,10 @@ from bios_sweep.report.content.answers import DamagedFile, FilesOfKind, Verifica
 from bios_sweep.sealed import DamagedError
 
 PARTS = (SWEEPS, "trials")  # a folder that has one of them is a workspace
+NOT_NOW = (  # low byte of SQLite's codes: only who writes could tell
+    *(sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED),
+    sqlite3.SQLITE_READONLY,  # a writer was killed, and what it left undone is taken back by the next one
+)
 SYNC = "`bios-sweep sync` brings the sweeps over to another store; no number of ours is read from this one"
 
 
@@ -50,7 +54,7 @@ def verified(given: str | None, workspace: Workspace) -> Verification:
     if is_archive(path):
         with unpacked(path) as folder:
             found = Workspace(_root_in(folder, path))
-            return _in_archive(_told(str(path), found, found.sweeps()), path, found.root)
+            return _in_archive(_told(str(path), found, _require_sweeps(found, path)), path, found.root)
     if path.is_dir() and path.absolute().parent.name == SWEEPS:
         return _told(str(path), Workspace(path.absolute().parents[1]), (path.name,), alone=True)
     if path.is_dir():
@@ -73,6 +77,14 @@ def _require_workspace(workspace: Workspace) -> Workspace:
     return workspace
 
 
+def _require_sweeps(workspace: Workspace, archive: Path) -> tuple[str, ...]:
+    if not (sweeps := workspace.sweeps()):
+        raise InputError(
+            f"{archive}: holds no sweep, so nothing tells what it should hold; copy or make it again"
+        )
+    return sweeps
+
+
 def _root_in(folder: Path, archive: Path) -> Path:
     """The workspace in an archive: at its top, or below the folders that it was packed with."""
     places = [folder, *sorted(path for path in folder.rglob("*") if path.is_dir())]
@@ -88,8 +100,7 @@ def _told(what: str, workspace: Workspace, sweeps: tuple[str, ...], *, alone: bo
     if not alone:
         checked += _of_the_workspace(workspace)
         known = {one.path for one in checked}
-        files = sorted(path for path in workspace.root.rglob("*") if path.is_symlink() or not path.is_dir())
-        checked += check_rest(files, known)
+        checked += check_rest(sorted(files_below(workspace.root)), known)
     kinds = [_of_kind(kind, [one for one in checked if one.kind == kind]) for kind in FileKind]
     return Verification(
         what=what,
@@ -180,7 +191,7 @@ def _database(path: Path) -> bool:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as store:
             (found,) = store.execute("PRAGMA quick_check(1)").fetchone()
     except sqlite3.OperationalError as error:
-        if "locked" in str(error):
+        if error.sqlite_errorcode & 0xFF in NOT_NOW:
             return False
         raise DamagedError(f"cannot be read ({error})") from error
     except sqlite3.DatabaseError as error:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 
+from bios_sweep.driver.pace import LOOK_SECONDS
 from bios_sweep.driver.view import SweepView
 from bios_sweep.ports import ENDED, LEFT, MEASURED, RETRIED, STARTED, Listener, TrialEvent, View
 from bios_sweep.procedure.machine import state_of
@@ -18,7 +19,6 @@ from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Owner, Workspace
 from bios_sweep.report.content.live import Standing, standing_of
 
-LOOK_SECONDS = 0.5  # chosen: between two looks at the journal
 OF_A_TRIAL = {"started": STARTED, "measured": MEASURED, "retried": RETRIED, "left": LEFT, "ended": ENDED}
 
 

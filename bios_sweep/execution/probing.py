@@ -13,6 +13,7 @@ from typing import Any
 from bios_sweep.errors import BiosSweepError, DeviceError, NoClockError
 from bios_sweep.execution.dispatch import Loss
 from bios_sweep.ports import Probe, Timed
+from bios_sweep.vocabulary import Failure
 
 BUILD: Mapping[str, Any] = {"build": True}
 GATHER_SECONDS = 10.0  # chosen: a worker that comes later imports beside the probe
@@ -34,6 +35,7 @@ class Probing:
         self._max_attempts = max_attempts
         self._waiting: dict[int, str] = {}
         self._timing: int | None = None
+        self._worker = ""
         self._first_seen: float | None = None
         self._deaths = self._failures = 0
 
@@ -51,9 +53,19 @@ class Probing:
         if self._timing is not None or not self._waiting or not self._gathered(now):
             return []
         self._timing = next(iter(self._waiting))
+        self._worker = self._waiting.pop(self._timing)
         assert self._probe is not None  # else it would be over
         arms = [arm.to_dict() for arm in self._probe.settings]
-        return [(self._waiting.pop(self._timing), {"time": arms, "repeats": self._probe.repeats})]
+        return [(self._worker, {"time": arms, "repeats": self._probe.repeats})]
+
+    def timing(self) -> tuple[int, str] | None:
+        """Slot and worker of the one that times."""
+        return None if self._timing is None else (self._timing, self._worker)
+
+    def present(self) -> dict[int, str]:
+        """Slot -> worker of those that wait, and of the one that times."""
+        timing = self.timing()
+        return {**self._waiting, **dict([timing] if timing else [])}
 
     def answered(self, slot: int, answer: Mapping[str, Any]) -> None:
         """What the worker that times says: fields of `Timed`, or `broken`, a sentence, and its `kind`.
@@ -77,13 +89,17 @@ class Probing:
     def lost(self, slot: int, loss: Loss) -> bool:
         """A worker's process died; whether it was the one that times.
 
+        One that was told to leave, or went with its node, says nothing of what the arms need.
+
         Raises:
-            BiosSweepError: the second that died so.
+            BiosSweepError: the second that died otherwise.
         """
         if slot != self._timing:
             self.away(slot)
             return False
         self._timing = None
+        if loss.failure in (Failure.NODE_LOST, Failure.PREEMPTED):
+            return True
         self._deaths += 1
         if self._deaths == MOST_DEATHS:
             raise BiosSweepError(

@@ -46,8 +46,9 @@ class Look:
     for people. multiply, values: the levels that were tested, as they were given; rungs: of a ladder. seeds:
     on which levels were compared, none where no trial was new and the word of before was told again; fresh:
     on which candidates met the default. rule: what a verdict rests on
-    beside trials. value: what the word stands for. counts: whether the study could have given a word. pools:
-    whether its trials belong into every later judgement of the question. series, changed: as in
+    beside trials. value: what the word stands for. counts: whether the study could have given a word; a stop
+    by hand frees nothing, for results are shown as they come in, and whoever stopped may have seen them.
+    pools: whether its trials belong into every later judgement of the question. series, changed: as in
     `study.history`. stopped: arm -> identity of its settings, of those that somebody stopped by hand and that
     nothing excluded.
     """
@@ -268,9 +269,9 @@ def _look(plan: Plan, cell: Plan, question: Question, known: str, state: State) 
         word=str(final.state),
         value=stands_for(cell, question, final) if serves(question, final) else None,
         counts=len(seeds) > 1
-        and _could_tell(screening)
-        and not (stopped or is_any(final.reasons, EDGE, LADDER_EDGE)),
-        pools=len(seeds) > 1 and (_could_tell(screening) or is_any(screening.reasons, BASELINE_DIVERGED)),
+        and (bool(stopped) or (_could_tell(screening) and not is_any(final.reasons, EDGE, LADDER_EDGE))),
+        pools=len(seeds) > 1
+        and (bool(stopped) or _could_tell(screening) or is_any(screening.reasons, BASELINE_DIVERGED)),
         series=before.series if before else 0,
         changed=bool(before and before.changed),
         stopped=stopped or None,

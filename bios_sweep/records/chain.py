@@ -20,6 +20,7 @@ from bios_sweep.sealed import DamagedError, opened_json, sealed_json
 CHAIN = "chain"
 BYTES = 8  # of a digest; chosen: damage is met by chance once in 2e19
 BOUND = re.compile(rb',"chain":"([0-9a-f]{16})"}\Z')
+WHITE = b" \t\r"  # what editors and copies between systems put before the end of a line
 SUFFIX = ".end"
 
 
@@ -44,6 +45,8 @@ class Link:
         """
         found = BOUND.search(line)
         if found is None:
+            if is_bound(line.rstrip(WHITE)):
+                raise DamagedError("its line end was changed")
             if self.bound:
                 raise DamagedError("has lost its checksum")
             return self._after(line, bound=False)
@@ -55,6 +58,11 @@ class Link:
     def _after(self, line: bytes, *, bound: bool) -> Link:
         digest = blake2b(line, digest_size=BYTES, key=self.digest.encode()).hexdigest()
         return Link(digest=digest, lines=self.lines + 1, bound=bound)
+
+
+def is_bound(line: bytes) -> bool:
+    """Whether a line says what it is bound to; those of earlier versions do not."""
+    return BOUND.search(line) is not None
 
 
 def end_file(path: Path) -> Path:

@@ -17,20 +17,21 @@ from bios_sweep.errors import DefaultsError, StorageError
 from bios_sweep.paths import open_regular, read_regular
 from bios_sweep.records import journal as journals
 from bios_sweep.records import ledger as ledgers
-from bios_sweep.records.chain import BOUND, SUFFIX, read_end
+from bios_sweep.records.chain import end_file, is_bound, read_end
 from bios_sweep.records.retention import KEPT_MARK, owners_of
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import (
     JOURNAL_FILE,
     PLAN_FILE,
+    PLANTED_CHECKPOINT,
     RESULT_FILE,
+    SEALED_CHECKPOINTS,
     Workspace,
 )
 from bios_sweep.sealed import PREFIX, DamagedError, digest, is_sealed_json, opened_json, require_whole, unlike
 from bios_sweep.study.trials import ADAPTER_FOLDER, TrialResult
 
-CHECKPOINTS = ("checkpoint.pt", "checkpoint.before.pt")
-PLANTED = "checkpoint.jsonl"  # of simulated trials, which compute it again and compare
+GONE = "is gone"
 ZIP = b"PK"  # how checkpoints of versions without checksums begin
 
 
@@ -72,6 +73,9 @@ class Checked:
 
 TRAIN_AGAIN = "`bios-sweep run` of its sweep trains the trial again, to the same numbers"
 WRITE_AGAIN = "`bios-sweep run` of its sweep writes it again"
+RESTORE_FOLDER = (
+    "restore the folder from a copy, or move it away; until then `clean` frees no trial and no data"
+)
 FOR_PEOPLE = "no number is read from it; restore it from a copy if its text is needed"
 GO_ON = "the trial goes on from the one before, or starts afresh; nothing to do"
 TIME_AGAIN = "the arms are timed again; nothing to do"
@@ -84,51 +88,53 @@ def check_sweep(workspace: Workspace, sweep_id: str) -> Iterator[Checked]:
         FileKind.PLAN, folder / PLAN_FILE, lambda path: _plan(workspace, sweep_id, path), WRITE_AGAIN
     )
     path = folder / JOURNAL_FILE
-    mark = path.with_name(path.name + SUFFIX)
-    if mark.exists():
-        yield looked(FileKind.JOURNAL, mark, lambda _: read_end(path) is not None, WRITE_AGAIN)
+    yield from looked_if_there(
+        FileKind.JOURNAL, end_file(path), lambda _: read_end(path) is not None, WRITE_AGAIN
+    )
     yield looked(FileKind.JOURNAL, path, _journal, journals.WAY_OUT)
     state = _state(path)
     for name, sha256 in state.report.items():
         kind = FileKind.TUNED if name == FILE_NAME else FileKind.REPORT
         yield _of_digest(kind, folder, name, PREFIX + sha256, WRITE_AGAIN)
-    tuned = folder / FILE_NAME
-    if FILE_NAME not in state.report and tuned.is_file():
-        yield looked(FileKind.TUNED, tuned, _tuned, WRITE_AGAIN)
+    if FILE_NAME not in state.report:
+        yield from looked_if_there(FileKind.TUNED, folder / FILE_NAME, _tuned, WRITE_AGAIN)
 
 
 def check_trial(workspace: Workspace, key: str) -> Iterator[Checked]:
     """The files in a trial's folder that we know; also those that its result says should be there."""
     folder = workspace.trial_dir(key)
-    path = folder / RESULT_FILE
-    result = None
-    if path.exists():
-        yield (told := looked(FileKind.RESULT, path, lambda _: workspace.open_result(key)[1], TRAIN_AGAIN))
+    for told in looked_if_there(
+        FileKind.RESULT, folder / RESULT_FILE, lambda _: workspace.open_result(key)[1], TRAIN_AGAIN
+    ):
+        yield told
         result = None if told.wrong else workspace.open_result(key)[0]
-    if result is not None:
-        yield from _evidence(workspace, folder, result)
-        yield from _logs(workspace, folder, key)
-    for name in CHECKPOINTS:
-        if (folder / name).exists():
-            yield looked(FileKind.CHECKPOINT, folder / name, _checkpoint, GO_ON)
-    if (folder / PLANTED).exists():
-        yield looked(FileKind.CHECKPOINT, folder / PLANTED, lambda _: False, GO_ON)
-    if (folder / KEPT_MARK).exists():
-        way_out = "the adapter is kept; the next run of a sweep that wants it writes the mark again"
-        yield looked(FileKind.MARK, folder / KEPT_MARK, lambda _: _owners(folder), way_out)
+        if result is not None:
+            yield from _evidence(workspace, folder, result)
+            yield from _logs(workspace, folder, key)
+    for name in SEALED_CHECKPOINTS:
+        yield from looked_if_there(FileKind.CHECKPOINT, folder / name, _checkpoint, GO_ON)
+    yield from looked_if_there(FileKind.CHECKPOINT, folder / PLANTED_CHECKPOINT, lambda _: False, GO_ON)
+    way_out = "the adapter is kept; the next run of a sweep that wants it writes the mark again"
+    yield from looked_if_there(FileKind.MARK, folder / KEPT_MARK, lambda _: _owners(folder), way_out)
 
 
 def check_shared(workspace: Workspace) -> Iterator[Checked]:
-    """Ledger and timings, which belong to no one sweep."""
+    """Ledger and timings, which belong to no one sweep; and folders that are no sweeps any more."""
     path = workspace.ledger_file
-    mark = path.with_name(path.name + SUFFIX)
-    if mark.exists():
-        yield looked(FileKind.LEDGER, mark, lambda _: read_end(path) is not None, "delete it, or restore it")
+    mark = end_file(path)
+    yield from looked_if_there(
+        FileKind.LEDGER, mark, lambda _: read_end(path) is not None, "delete it, or restore it"
+    )
     if path.exists() or mark.exists():
         yield looked(FileKind.LEDGER, path, lambda path: bool(ledgers.read_ledger(path)), ledgers.WAY_OUT)
     folder = workspace.root / "timings"
     for path in sorted(folder.glob("[!.]*.json")) if folder.is_dir() else ():
         yield looked(FileKind.TIMING, path, lambda path: _timing(path.stem, path), TIME_AGAIN)
+    for sweep_id in workspace.lost_sweeps():
+        what = f"has neither {PLAN_FILE} nor {JOURNAL_FILE}"
+        yield Checked(
+            kind=FileKind.PLAN, path=workspace.sweep_dir(sweep_id), wrong=what, way_out=RESTORE_FOLDER
+        )
 
 
 def missing_results(workspace: Workspace, sweep_id: str) -> Iterator[Checked]:
@@ -146,7 +152,15 @@ def check_rest(files: Iterable[Path], known: Collection[Path]) -> Iterator[Check
     """Files that nothing vouches for, and what is no file at all."""
     for path in files:
         if path not in known:
-            yield looked(FileKind.OTHER, path, lambda _: False, "move it away")
+            yield from looked_if_there(FileKind.OTHER, path, lambda _: False, "move it away")
+
+
+def looked_if_there(
+    kind: FileKind, path: Path, look: Callable[[Path], bool], way_out: str
+) -> Iterator[Checked]:
+    """The same as `looked` for a file that nobody misses: a driver at work may take it away at any time."""
+    if (told := looked(kind, path, look, way_out)).wrong != GONE:
+        yield told
 
 
 def looked(kind: FileKind, path: Path, look: Callable[[Path], bool], way_out: str) -> Checked:
@@ -159,12 +173,18 @@ def looked(kind: FileKind, path: Path, look: Callable[[Path], bool], way_out: st
             raise DamagedError("is no regular file")
         return Checked(kind=kind, path=path, size=size, vouched=look(path))
     except FileNotFoundError:
-        wrong = "is gone"
+        wrong = GONE
     except OSError as error:
         wrong = f"cannot be read ({error.strerror})"
     except (DamagedError, DefaultsError, StorageError) as error:
-        wrong = str(error).removeprefix(f"{path}: ").removesuffix(f"; {way_out}")
+        wrong = _without(path, str(error)).removesuffix(f"; {way_out}")
     return Checked(kind=kind, path=path, size=size, wrong=wrong, way_out=way_out)
+
+
+def _without(path: Path, told: str) -> str:
+    """A sentence without the file that it begins with, which is named beside it; a line of it stays."""
+    of_the_file = told.removeprefix(f"{path}: ")
+    return of_the_file if of_the_file != told else told.replace(f"{path}:", "line ", 1)
 
 
 def _of_digest(kind: FileKind, folder: Path, name: str, wanted: str, way_out: str) -> Checked:
@@ -185,7 +205,7 @@ def _journal(path: Path) -> bool:
     """Read up to its end. A last line that is torn is a crash's, which the next run cuts off."""
     journals.read_state(path)
     *_, last = (b"", *read_regular(path).splitlines())
-    return BOUND.search(last) is not None or not last
+    return is_bound(last) or not last
 
 
 def _state(path: Path) -> SweepState:

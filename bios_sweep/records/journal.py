@@ -62,14 +62,15 @@ class Journal:
         self._said: set[str] = set()
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            new = not path.exists()  # or moved away: it begins anew, whatever the mark says
+            if not path.exists():
+                _forget_end(path)
             self._file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             content = read_regular(path)
         except OSError as error:
             raise StorageError(f"{path}: cannot be opened for writing ({error.strerror})") from error
         try:
             lines, self._size = _whole_lines(content)
-            entries, self._link = _followed(path, lines, None if new else _end(path))
+            entries, self._link = _followed(path, lines, _end(path))
             self.state: SweepState = _state(path, entries)
             os.ftruncate(self._file, self._size)
             sync(path.parent)
@@ -329,6 +330,13 @@ def _end(path: Path) -> Link | None:
     except DamagedError as error:
         _log.warning("%s: %s; the next run of the sweep writes it again", end_file(path), error)
         return None
+
+
+def _forget_end(path: Path) -> None:
+    """A journal that was moved away begins anew: the mark of the one before would call it cut off."""
+    if end_file(path).exists():
+        end_file(path).unlink()
+        sync(path.parent)
 
 
 def _followed(path: Path, lines: list[bytes], end: Link | None) -> tuple[tuple[Entry, ...], Link]:

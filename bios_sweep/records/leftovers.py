@@ -15,15 +15,15 @@ from enum import StrEnum
 from pathlib import Path
 
 from bios_sweep.errors import StorageError
+from bios_sweep.paths import files_below
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.retention import discard_adapter, owners_of
-from bios_sweep.records.workspace import REMOVED_MARK, Workspace
+from bios_sweep.records.workspace import CHECKPOINTS, REMOVED_MARK, Workspace
 from bios_sweep.sealed import DamagedError
 from bios_sweep.study.trials import ADAPTER_FOLDER
 
 # what `atomic.write_atomically` and the fetch of a trial's files leave when they are killed
 TEMPORARY = re.compile(r"\..+\.(\d+-\d+|[0-9a-f]{32})")
-CHECKPOINTS = ("checkpoint.pt", "checkpoint.before.pt", "checkpoint.jsonl")
 DAY_SECONDS = 86_400.0
 
 
@@ -66,7 +66,7 @@ def leftover(kind: LeftoverKind, path: Path) -> Leftover:
 
 def temporary_files(workspace: Workspace) -> Iterator[Leftover]:
     """Files that were being written when their process was killed; nobody may drive the workspace."""
-    for path in workspace.root.rglob(".*") if workspace.root.is_dir() else ():
+    for path in files_below(workspace.root):
         if TEMPORARY.fullmatch(path.name) and path.is_file() and not path.is_symlink():
             yield leftover(LeftoverKind.TEMPORARY, path)
 
@@ -74,7 +74,8 @@ def temporary_files(workspace: Workspace) -> Iterator[Leftover]:
 def leftovers(workspace: Workspace, old_days: float) -> Iterator[Leftover]:
     """What is in the folders of trials and data. old_days: adapters of sweeps not worked on for longer go.
 
-    A sweep whose journal cannot be read may need anything, so then no trial and no data are of no sweep.
+    A sweep whose plan or journal cannot be read, or is gone, may need anything, so then no trial and no data
+    are of no sweep.
     """
     known = _known(workspace)
     old = _old_sweeps(workspace, old_days)
@@ -97,11 +98,17 @@ class _Known:
 
 
 def _known(workspace: Workspace) -> _Known | None:
+    """None where a sweep cannot say what it needs."""
+    if workspace.lost_sweeps():
+        return None
     keys: set[str] = set()
     fingerprints: set[str] = set()
     for sweep_id in workspace.sweeps():
+        journal = workspace.journal_file(sweep_id)
+        if not journal.exists():
+            return None
         try:
-            state = read_state(workspace.journal_file(sweep_id))
+            state = read_state(journal)
             data = workspace.read_plan(sweep_id)["study"]["scenario"]["data"]
         except (StorageError, KeyError, TypeError):
             return None
@@ -134,7 +141,7 @@ def _of_trial(
     if attempts.is_dir():
         yield leftover(LeftoverKind.ATTEMPT, attempts)
     adapter = folder / ADAPTER_FOLDER
-    if adapter.is_dir() and (kind := _spare(folder, known, old)):
+    if adapter.is_dir() and not adapter.is_symlink() and (kind := _spare(folder, known, old)):
         yield leftover(kind, adapter)
 
 

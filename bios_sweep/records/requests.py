@@ -7,19 +7,24 @@ asked stands in a file of its own until the driver has it in the journal, so tha
 from __future__ import annotations
 
 import json
+import logging
 import os
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError
+from bios_sweep.paths import read_regular
 from bios_sweep.records.workspace import Workspace
 
 PAUSE = "pause"
 ARMS = "asked"
+BROKEN = ".broken"  # how the name of a request ends that nobody understands
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,6 +34,18 @@ class ArmRequest:
     sweep_id: str
     arm: str
     stopped: bool
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> ArmRequest:
+        """What `request_arm` wrote.
+
+        Raises:
+            TypeError: it is something else.
+        """
+        request = cls(**values)
+        if [type(value) for value in (request.sweep_id, request.arm, request.stopped)] != [str, str, bool]:
+            raise TypeError("sweep_id and arm are texts, stopped is true or false")
+        return request
 
 
 def request_pause(workspace: Workspace) -> None:
@@ -59,14 +76,36 @@ def request_arm(workspace: Workspace, request: ArmRequest) -> None:
 def arm_requests(workspace: Workspace) -> Iterator[tuple[Path, ArmRequest]]:
     """Requests that nobody has taken in yet, in the order in which they were made.
 
+    One that cannot be understood asks nothing of anybody: it is set aside, with a warning.
+
     Raises:
-        StorageError: one cannot be understood, with its file.
+        StorageError: it cannot be set aside.
     """
     folder = workspace.root / ARMS
     for path in sorted(folder.glob("*.json")) if folder.is_dir() else ():
         try:
-            yield path, ArmRequest(**json.loads(path.read_text(encoding="utf-8")))
+            request = ArmRequest.from_dict(json.loads(read_regular(path)))
+        except FileNotFoundError:  # its driver has just taken it in
+            continue
         except (OSError, ValueError, TypeError) as error:
-            raise StorageError(
-                f"{path}: is no request about an arm ({error}); remove the file and ask again"
-            ) from error
+            _set_aside(path, error)
+            continue
+        yield path, request
+
+
+def drop_arm_requests(workspace: Workspace, request: ArmRequest) -> None:
+    """Take away what was asked of an arm before this, and nobody has taken in."""
+    for path, older in arm_requests(workspace):
+        if (older.sweep_id, older.arm) == (request.sweep_id, request.arm):
+            path.unlink(missing_ok=True)
+
+
+def _set_aside(path: Path, error: Exception) -> None:
+    aside = path.with_suffix(BROKEN)
+    try:
+        path.replace(aside)
+    except OSError as trouble:
+        raise StorageError(
+            f"{path}: is no request about an arm, and cannot be moved ({trouble})"
+        ) from trouble
+    _log.warning("%s: is no request about an arm (%s); it is set aside, ask again", aside, error)

@@ -52,7 +52,12 @@ def _discard(folder: Path, sweep_id: str) -> None:
 
 
 def discard_adapter(folder: Path, whose: str) -> None:
-    """Free an adapter that nobody keeps. whose: policy it was; said first, or half of it would be damage."""
+    """Free an adapter that nobody keeps. whose: policy it was; said first, or half of it would be damage.
+
+    A link that stands in its place frees nothing and is somebody's: it stays.
+    """
+    if (folder / ADAPTER_FOLDER).is_symlink():
+        return
     (folder / KEPT_MARK).unlink(missing_ok=True)
     if (folder / ADAPTER_FOLDER).is_dir():
         (folder / REMOVED_MARK).write_text(f"{whose}\n", encoding="utf-8")

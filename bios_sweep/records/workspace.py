@@ -19,6 +19,12 @@ from bios_sweep.sealed import DamagedError, file_digest, opened_json, sealed_jso
 from bios_sweep.study.trials import ADAPTER_FOLDER, ANSWERS_FILE, LOGS, TrialResult
 
 RESULT_FILE = "result.json"
+SEALED_CHECKPOINTS = ("checkpoint.pt", "checkpoint.before.pt")
+PLANTED_CHECKPOINT = "checkpoint.jsonl"  # of simulated trials, which compute it again and compare
+CHECKPOINTS = (
+    *SEALED_CHECKPOINTS,
+    PLANTED_CHECKPOINT,
+)  # what a trial goes on from, of no use once it is over
 REMOVED_MARK = "adapter-removed-by"  # the sweep whose policy removed it: such an adapter is not lost
 PLAN_FILE = "plan.json"
 JOURNAL_FILE = "journal.jsonl"
@@ -32,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """Who drives a workspace."""
+    """Who has a workspace. sweep_id: '' where no sweep is driven, and the workspace is cleaned."""
 
     pid: int | None = None
     host: str = "unknown host"
@@ -41,7 +47,7 @@ class Owner:
 
     def __str__(self) -> str:
         """`process 7 (sweep demo-1)`."""
-        return f"process {self.pid} (sweep {self.sweep_id})"
+        return f"process {self.pid} ({f'sweep {self.sweep_id}' if self.sweep_id else 'cleaning'})"
 
 
 @dataclass(frozen=True)
@@ -115,6 +121,12 @@ class Workspace:
         times = {path.name: _last_worked_on(path) for path in folder.iterdir() if path.is_dir()}
         found = [sweep_id for sweep_id, time in times.items() if time]
         return tuple(sorted(found, key=lambda sweep_id: (-times[sweep_id], sweep_id)))
+
+    def lost_sweeps(self) -> tuple[str, ...]:
+        """Folders of sweeps that have neither plan nor journal, which every sweep begins with."""
+        folder = self.root / SWEEPS
+        folders = (path for path in folder.iterdir() if path.is_dir()) if folder.is_dir() else iter(())
+        return tuple(sorted(path.name for path in folders if not _last_worked_on(path)))
 
     def worked_on(self, sweep_id: str) -> float:
         """When its plan or its journal was last written, seconds since 1970."""

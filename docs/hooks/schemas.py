@@ -19,13 +19,13 @@ from typing import Any, NotRequired, Union, get_args, get_origin, get_type_hints
 from bios_sweep.audit.column_classes import ColumnClasses
 from bios_sweep.audit.flaw import Flaw
 from bios_sweep.audit.rollup import RollUpRow
-from bios_sweep.cli.behind import Detached
 from bios_sweep.decision.costs import Timing
 from bios_sweep.decision.finding import Margin
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults.tuned import TunedDefaults, TunedKey
 from bios_sweep.doctor.line import Diagnosis
 from bios_sweep.driver.by_hand import ArmAnswer
+from bios_sweep.launch.behind import Detached
 from bios_sweep.ports import PreflightLine
 from bios_sweep.procedure.looks import Look
 from bios_sweep.reasons import Reason

@@ -18,7 +18,7 @@ from bios_sweep import defaults
 from bios_sweep.cli.main import main
 from bios_sweep.records.ledger import read_ledger
 from bios_sweep.records.workspace import Workspace
-from tests.damage import as_killed
+from tests.damage import as_killed, without_ledger
 
 CONFIRM, REFINE, INCONCLUSIVE = "confirm", "refine", "inconclusive"
 FEW, MANY = 10, int(os.environ.get("BIOS_SWEEP_PLANTED", "100"))
@@ -305,7 +305,7 @@ def test_one_seed_and_an_edge_are_no_looks(tmp_path, capsys):
 def test_a_study_that_the_ledger_does_not_name_is_found_by_its_journal(tmp_path, capsys):
     """Also one that was interrupted after its look: whoever stops a study for what it shows has seen it."""
     first = asked(tmp_path, seeds(0, 1, 2), AT_THE_MARGIN)
-    Workspace(tmp_path).ledger_file.unlink()
+    without_ledger(Workspace(tmp_path))
     journal = first.folder / "journal.jsonl"
     lines = journal.read_text().splitlines(keepends=True)
     last = max(place for place, line in enumerate(lines) if '"kind":"ended"' in line)
@@ -412,7 +412,7 @@ def test_an_interrupted_study_is_not_said_to_have_judged(tmp_path, capsys):
     met = [row["trial_key"] for row in last.trials if row["stage"] == "confirmation"]
     for key in met[-3:]:  # as where the power went while its candidate met the default
         shutil.rmtree(Workspace(tmp_path).trials / key)
-    Workspace(tmp_path).ledger_file.unlink()
+    without_ledger(Workspace(tmp_path))
     typed = (*WORLD, RATE, PLAINLY, f"workspace={tmp_path}", "model.planted.noise_seed=0", "--json")
     capsys.readouterr()
     assert main(["plan", *typed, seeds(1, 2)]) == 0

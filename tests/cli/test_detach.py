@@ -9,8 +9,8 @@ import time
 import pytest
 
 import bios_sweep
-from bios_sweep.cli.behind import go_behind
 from bios_sweep.cli.main import main
+from bios_sweep.launch.behind import Begun, Ended, ended, go_behind
 from bios_sweep.records.lock import live_owner
 from bios_sweep.records.workspace import Workspace
 
@@ -56,9 +56,30 @@ def test_what_can_be_refused_is_refused_here(tmp_path, capfd):
     assert not list(tmp_path.glob("logs/*"))
 
 
+def test_one_that_has_nothing_left_to_run_answers_in_json(tmp_path, capfd):
+    words = (*SMALL, f"workspace={tmp_path}")
+    assert main(["run", *words]) == 0
+    capfd.readouterr()
+    assert main(["run", "--detach", "--json", *words]) == 0
+    assert json.loads(capfd.readouterr().out)["verdicts"]
+    assert not list(tmp_path.glob("logs/*"))
+
+
+def test_one_that_is_killed_before_it_begins_is_told_with_its_signal(tmp_path, capfd, monkeypatch):
+    killed = tmp_path / "python"
+    killed.write_text("#!/bin/sh\nkill -9 $$\n")
+    killed.chmod(0o700)
+    monkeypatch.setattr("sys.executable", str(killed))
+    assert main(["run", "--detach", *SMALL, f"workspace={tmp_path}"]) == 137
+    said = capfd.readouterr().err
+    assert said.startswith("bios-sweep: the run was ended by SIGKILL before its trials began")
+    assert len(said.splitlines()) == 1
+    assert (ended(-15), ended(3)) == (Ended(code=143, killed="SIGTERM"), Ended(code=3))
+
+
 @pytest.mark.slow
 def test_a_log_that_cannot_be_written_ends_nothing(tmp_path):
-    pid, said = go_behind(["run", *SMALL, f"workspace={tmp_path}"], type(tmp_path)("/dev/full"))
-    assert said is not None
-    os.waitpid(pid, 0)
+    begun = go_behind(["run", *SMALL, f"workspace={tmp_path}"], type(tmp_path)("/dev/full"))
+    assert isinstance(begun, Begun)
+    os.waitpid(begun.pid, 0)
     assert bios_sweep.open(tmp_path).state.stage == "done"

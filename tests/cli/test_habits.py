@@ -76,7 +76,7 @@ def test_what_of_hydra_works_here_is_told(capsys):
 @pytest.mark.parametrize(
     ("line", "expected"),
     [
-        ("bios-sweep re", ["rehearse ", "report "]),
+        ("bios-sweep re", ["rehearse ", "report ", "resume "]),
         ("bios-sweep plan --conf", ["--config-dir "]),
         ("bios-sweep plan sweeps=cap", ["sweeps=capacity ", "sweeps=capacity_by_data "]),
         ("bios-sweep sweeps=demo plan model=p", ["model=planted "]),

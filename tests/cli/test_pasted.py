@@ -48,7 +48,7 @@ def test_a_pasted_command_has_the_words_that_were_printed():
 def test_what_a_run_prints_leads_back_to_it(name, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     words = (*PLANTED, f"workspace=runs/{name}")
-    assert main(["run", *words]) == 0
+    assert main(["run", "--full", *words]) == 0
     out = capsys.readouterr().out
     [again] = [line for line in out.splitlines() if line.startswith("Again: ")]
     assert words_of(again.removeprefix("Again: "))[2:] == list(words)

@@ -25,7 +25,7 @@ def workspace(tmp_path_factory):
 
 def told(capsys, *words):
     capsys.readouterr()
-    assert main(["report", *words]) == 0
+    assert main(["report", "--full", *words]) == 0
     return capsys.readouterr().out
 
 

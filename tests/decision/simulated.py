@@ -155,10 +155,15 @@ def words(world, sweeps, *, error=moderated, excludes=True, seed=7, divide=True,
     state, chosen, trials = screened(
         shared, world.looks, alpha, error=error, excludes=excludes, correct=correct
     )
-    again = _gains(fresh)[np.arange(sweeps), chosen]
-    size = again.std(axis=1, ddof=1) / math.sqrt(world.fresh)
-    held = (again.mean(axis=1) >= DELTA) & (again.mean(axis=1) > quantile(ALPHA, world.fresh - 1) * size)
+    held = held_on_fresh(fresh, chosen, ALPHA)
     return Words(state=state, chosen=chosen, refined=held & (state == CANDIDATE), trials=trials)
+
+
+def held_on_fresh(fresh, chosen, alpha):
+    """Whether every sweep's chosen level holds on fresh seeds. fresh: losses, (sweeps, 1 + levels, seeds)."""
+    again, seeds = _gains(fresh)[np.arange(len(chosen)), chosen], fresh.shape[2]
+    size = again.std(axis=1, ddof=1) / math.sqrt(seeds)
+    return (again.mean(axis=1) >= DELTA) & (again.mean(axis=1) > quantile(alpha, seeds - 1) * size)
 
 
 def _ends(k, best):

@@ -136,7 +136,7 @@ def test_a_crossed_ladder_says_whether_its_best_level_moves(ran, capsys):
     assert [row["at"] for row in found["cells"]] == [32, 64]
     assert found["verdict"] in ("confirm", "inconclusive")  # the planted best rate is the same at every rank
     assert found["sentence"].startswith(found["verdict"])
-    assert main(["report", f"workspace={sweep.root}"]) == 0
+    assert main(["report", "--full", f"workspace={sweep.root}"]) == 0
     assert "Does the best learning_rate move with lora_rank?" in capsys.readouterr().out
 
 

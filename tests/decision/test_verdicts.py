@@ -383,11 +383,11 @@ def test_an_arm_that_diverges_is_never_recommended(values, arm, seed):
 @ANY
 @given(studies)
 def test_no_margin_is_never_met_and_an_endless_one_always(values):
-    tiny = DecisionRule(looks=(5,), margin_percent=1e-12)
+    tiny = DecisionRule(looks=(5,), margin_percent=1e-6)
     gain = judge(values, tiny)
     assume(max(bound.upper for bound in gain.bounds) > 0)
     assert gain.state != Word.CONFIRM
-    wide = DecisionRule(looks=(5,), margin_percent=1e9, margin_share=1e9)
+    wide = DecisionRule(looks=(5,), margin_percent=1e3, margin_share=1e9)
     sensitive = any(bound.upper < 0 for bound in judge(values, wide).bounds)
     assert (judge(values, wide).state == Word.CONFIRM) == sensitive
 

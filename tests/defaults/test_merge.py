@@ -376,7 +376,7 @@ def test_show_and_export_serve_tuned_values_and_say_so(tmp_path, capsys, monkeyp
 @pytest.mark.parametrize(
     "words, message",
     [
-        (("--to", "unsloth"), "choose from peft, trl, axolotl, llama-factory, ms-swift, hydra"),
+        (("--to", "torchtune"), "choose from peft, trl, axolotl, llama-factory, ms-swift, unsloth, hydra"),
         ((), "needs --to"),
         (("--to", "trl", "--gpus", "3"), "gpus 2 or 4"),
         (("--to", "trl", "-o", "nowhere/file.yaml"), "no such folder"),

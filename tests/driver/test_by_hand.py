@@ -12,8 +12,10 @@ import pytest
 
 import bios_sweep
 from bios_sweep.cli.main import main
+from bios_sweep.driver.by_hand import Hands
 from bios_sweep.records.journal import read_state
 from bios_sweep.records.ledger import read_ledger
+from bios_sweep.records.requests import ArmRequest, arm_requests, request_arm
 from bios_sweep.records.workspace import Workspace
 
 RIVAL = "learning_rate x2"
@@ -115,7 +117,7 @@ def test_an_arm_that_is_stopped_on_the_way_leaves_its_factor_open_and_runs_no_mo
     assert f"bios-sweep resume '{RIVAL}'" in " ".join(place.view.summary.caveats)
     assert place.verdict.now.step.command == f"bios-sweep resume '{RIVAL}' workspace={place.root}"
     (look,) = [entry.look for entry in read_ledger(Workspace(place.root).ledger_file)]
-    assert (list(look.stopped), look.counts, look.word) == ([RIVAL], False, "inconclusive")
+    assert (list(look.stopped), look.counts, look.word) == ([RIVAL], True, "inconclusive")
 
 
 @pytest.mark.slow
@@ -223,6 +225,32 @@ def test_a_pause_is_ended_by_a_stop_and_forgotten_by_the_next_run(place):
         assert place.run() == 128 + signal.SIGTERM
     assert place.run() == 0
     assert place.verdict.verdict == "confirm"
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["{", "null", "[1]", '{"sweep_id": 1, "arm": "x", "stopped": true}', "\udcff"],
+)
+def test_a_request_that_nobody_understands_is_set_aside(text, place, caplog):
+    folder = Workspace(place.root).root / "asked"
+    folder.mkdir(parents=True)
+    (folder / "1-1.json").write_bytes(text.encode(errors="surrogateescape"))
+    hands = Hands(Workspace(place.root), "demo")
+    request_arm(Workspace(place.root), ArmRequest(sweep_id="demo", arm=RIVAL, stopped=True))
+    assert [request.arm for request in hands.asked()] == [RIVAL]
+    assert [path.name for path in folder.iterdir()] == ["1-1.broken"]
+    assert "is no request about an arm" in caplog.text
+
+
+def test_what_a_dead_driver_did_not_hear_is_overtaken_by_what_is_asked_later(place, capsys):
+    interrupted(place, after=2)
+    workspace, sweep_id = Workspace(place.root), place.view.sweep_id
+    request_arm(workspace, ArmRequest(sweep_id=sweep_id, arm=RIVAL, stopped=True))
+    assert place.ask("stop", RIVAL) == 2
+    assert "is stopped by hand already" in capsys.readouterr().err
+    assert place.ask("resume", RIVAL) == 0
+    assert list(arm_requests(workspace)) == []
+    assert place.journal().stopped == frozenset()
 
 
 @pytest.mark.parametrize(

@@ -75,6 +75,7 @@ OTHER: dict[str, Any] = {
     "baseline.learning_rate": 3e-4, "baseline.batch_size": 48, "baseline.lora_rank": 24,
     "budget.hold": "steps", "budget.measurements": 3, "budget.max_trials": 150, "budget.max_hours": 9.0,
     "budget.keep_adapters": "all", "budget.max_steps": 77, "budget.epochs": 3,
+    "budget.least_free_gb": 0.2, "on_verdict": "./tell.sh",
     "cluster.executor": "inline", "cluster.address": "elsewhere:6379", "cluster.num_cpus": 7,
     "cluster.cpus_per_trial": 3, "cluster.gpus_per_trial": 2, "cluster.memory_per_trial": 1.5,
     "cluster.accelerator_type": "A100",
@@ -282,7 +283,7 @@ def says(config: Config, key: str, value: Any, facts: dict[str, Any], before: An
 
 
 # nothing of their kind is here: a timed trial, a bad record, a model of the hub; tested where there is
-LATER = ("budget.max_hours", "data.on_bad", "model.download")
+LATER = ("budget.max_hours", "budget.least_free_gb", "on_verdict", "data.on_bad", "model.download")
 
 
 def test_a_value_that_changes_nothing_would_be_found(folder):

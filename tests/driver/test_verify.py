@@ -5,7 +5,10 @@ from __future__ import annotations
 import json
 import random
 import shutil
+import subprocess
+import sys
 import tarfile
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -14,10 +17,12 @@ import pytest
 
 from bios_sweep.cli.main import main
 from bios_sweep.defaults import read_tuned
+from bios_sweep.driver.cleaning import shown
 from bios_sweep.driver.sweep import Sweep, open_journal, take_in_finished
+from bios_sweep.driver.unpacked import unpacked
 from bios_sweep.driver.verifying import verified
 from bios_sweep.driver.view import open_sweep
-from bios_sweep.errors import BiosSweepError
+from bios_sweep.errors import BiosSweepError, InputError
 from bios_sweep.jsonable import to_json
 from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.records.workspace import Workspace
@@ -34,7 +39,7 @@ PLANTED = (
     ),
     *("model.planted.clusters=40", "model.planted.cluster_noise_percent=0.5"),
 )
-FEW, MANY = 25, 1_000
+FEW, MANY = 8, 1_000
 
 # What no checksum covers, and why a changed bit of it can change no number of ours.
 HARMLESS = {
@@ -167,6 +172,159 @@ def test_an_archive_is_verified_as_the_workspace_that_it_holds(name, root, capsy
     archive.write_bytes(archive.read_bytes()[:-900])
     assert main(["verify", str(archive)]) == 2
     assert "cannot be unpacked" in capsys.readouterr().err
+
+
+MODES = {"runs.tar": "w", "runs.tar.gz": "w:gz", "runs.tar.bz2": "w:bz2", "runs.tar.xz": "w:xz"}
+
+
+def small_archive(folder: Path, name: str) -> tuple[Path, dict[str, bytes]]:
+    """Some files below `sweeps`, and what each holds."""
+    draw = random.Random(5)
+    texts = {f"sweeps/a/{number}.json": draw.randbytes(200) + b"word " * 60 for number in range(6)}
+    target = folder / name
+    for path, content in texts.items():
+        (folder / path).parent.mkdir(parents=True, exist_ok=True)
+        (folder / path).write_bytes(content)
+    if name in MODES:
+        with tarfile.open(target, MODES[name]) as archive:  # type: ignore[call-overload]
+            archive.add(folder / "sweeps", "sweeps")
+    else:
+        with zipfile.ZipFile(target, "w", zipfile.ZIP_DEFLATED) as archive:
+            for path in texts:
+                archive.write(folder / path, path)
+    return target, texts
+
+
+def looked_into(path: Path) -> tuple[str, set[str]]:
+    """Why an archive is refused, or the files in it."""
+    try:
+        with unpacked(path) as folder:
+            return "", {str(file.relative_to(folder)) for file in folder.rglob("*") if file.is_file()}
+    except InputError as error:
+        return str(error), set()
+
+
+@pytest.mark.parametrize("name", [*MODES, "runs.zip"])
+def test_an_archive_with_flipped_bytes_is_refused_in_a_sentence_or_yields_every_file(name, tmp_path):
+    path, texts = small_archive(tmp_path, name)
+    whole, draw = path.read_bytes(), random.Random(7)
+    places = [8, len(whole) // 2, len(whole) - 30, *(draw.randrange(len(whole) - 8) for _ in range(12))]
+    refused = 0
+    for place in places:
+        path.write_bytes(
+            whole[:place] + bytes(byte ^ 0xFF for byte in whole[place : place + 8]) + whole[place + 8 :]
+        )
+        sentence, found = looked_into(path)
+        assert sentence or found >= set(texts), f"{place}: files are missing, and nothing was said"
+        assert "\n" not in sentence
+        refused += "cannot be unpacked" in sentence
+    assert refused
+
+
+def test_a_tar_is_read_to_its_end_also_behind_a_damaged_member(tmp_path):
+    path, _ = small_archive(tmp_path, "runs.tar")
+    whole = path.read_bytes()
+    with tarfile.open(path) as archive:
+        third = archive.getmembers()[3].offset
+    for damaged in (whole[:third] + b"x" + whole[third + 1 :], whole[:third]):
+        path.write_bytes(damaged)
+        with pytest.raises(InputError, match=f"its members end at byte {third:,}"), unpacked(path):
+            pass
+
+
+def test_an_archive_without_any_sweep_and_one_with_a_password_are_refused(tmp_path, capsys):
+    path, _ = small_archive(tmp_path, "runs.zip")
+    assert main(["verify", str(path)]) == 2
+    assert "holds no sweep" in capsys.readouterr().err
+    raw = path.read_bytes()
+    start = raw.index(b"PK\x01\x02")
+    path.write_bytes(
+        raw[:start]
+        + raw[start:].replace(b"PK\x01\x02\x14\x03\x14\x00\x00", b"PK\x01\x02\x14\x03\x14\x00\x01")
+    )
+    assert main(["verify", str(path)]) == 2
+    assert "is encrypted" in capsys.readouterr().err
+
+
+def test_a_folder_that_lost_plan_and_journal_is_damaged_and_nothing_is_freed_for_it(root, capsys):
+    (folder,) = root.glob("sweeps/*")
+    for path in folder.glob("journal.jsonl*"):
+        path.unlink()
+    (folder / "plan.json").unlink()
+    trial = sorted((root / "trials").iterdir())[0]
+    (trial / "result.json").unlink()
+    (trial / "checkpoint.pt").write_bytes(b"PK")
+    assert main(["verify", str(root)]) == 2
+    assert f"{folder}: has neither plan.json nor journal.jsonl" in capsys.readouterr().out
+    assert str(trial) not in [one.path for one in shown(Workspace(root)).files]
+
+
+def test_a_sweep_whose_journal_is_gone_with_its_mark_may_need_any_trial(root):
+    for path in root.glob("sweeps/*/journal.jsonl*"):
+        path.unlink()
+    trial = sorted((root / "trials").iterdir())[0]
+    (trial / "result.json").unlink()
+    assert str(trial) not in [one.path for one in shown(Workspace(root)).files]
+    assert "is gone" in [one.wrong for one in verified(None, Workspace(root)).damaged]
+
+
+def test_a_workspace_in_use_is_verified_and_cleaned_while_files_come_and_go(root):
+    workspace, over = Workspace(root), threading.Event()
+
+    def come_and_go() -> None:
+        while not over.is_set():
+            for number in range(20):
+                folder = root / "ray" / f"session-{number}" / "logs"
+                folder.mkdir(parents=True, exist_ok=True)
+                (folder / "file").write_text("text")
+            shutil.rmtree(root / "ray")
+
+    busy = threading.Thread(target=come_and_go)
+    busy.start()
+    try:
+        for _ in range(10):
+            assert verified(None, workspace).damaged == ()
+            shown(workspace)
+    finally:
+        over.set()
+        busy.join()
+
+
+def test_a_linked_folder_is_a_folder_and_a_link_to_nothing_is_damage(root, tmp_path):
+    before = verified(None, Workspace(root))
+    (root / "trials").rename(tmp_path / "elsewhere")
+    (root / "trials").symlink_to(tmp_path / "elsewhere")
+    found = verified(None, Workspace(root))
+    vouched = [kind.files for kind in before.kinds if kind.kind != "other"]
+    assert (found.damaged, [kind.files for kind in found.kinds if kind.kind != "other"]) == ((), vouched)
+    (root / "nowhere").symlink_to(tmp_path / "nothing")
+    (told,) = verified(None, Workspace(root)).damaged
+    assert (told.path, told.wrong) == (str(root / "nowhere"), "is no regular file")
+
+
+def test_a_tracking_store_whose_writer_was_killed_is_not_vouched_for_and_no_damage(root):
+    script = (
+        "import os, sqlite3, sys; store = sqlite3.connect(sys.argv[1]); store.execute('PRAGMA cache_size=1');"
+        "store.execute('create table t (x)'); store.commit();"
+        "store.executemany('insert into t values (?)', [('x' * 900,) for _ in range(400)]); os._exit(9)"
+    )
+    subprocess.run([sys.executable, "-c", script, str(root / "mlflow.db")], check=False)
+    assert (root / "mlflow.db-journal").stat().st_size
+    before = (root / "mlflow.db").read_bytes()
+    found = verified(None, Workspace(root))
+    (store,) = (kind for kind in found.kinds if kind.kind == "tracking")
+    assert (found.damaged, store.unvouched) == ((), store.files)
+    assert (root / "mlflow.db").read_bytes() == before
+    (root / "mlflow.db-journal").unlink()
+    (root / "mlflow.db").write_bytes(b"text" * 999)
+    assert [one.path for one in verified(None, Workspace(root)).damaged] == [str(root / "mlflow.db")]
+
+
+def test_a_line_of_a_journal_is_named_without_its_file_twice(root):
+    (journal,) = root.glob("sweeps/*/journal.jsonl")
+    journal.write_bytes(journal.read_bytes().replace(b"\n", b"\r\n"))
+    (told,) = (one for one in verified(None, Workspace(root)).damaged if one.path == str(journal))
+    assert told.wrong == "line 1: its line end was changed"
 
 
 def test_what_is_no_workspace_is_refused_in_a_sentence(tmp_path, capsys):

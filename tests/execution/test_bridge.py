@@ -10,7 +10,7 @@ from bios_sweep.errors import ClusterLostError, StorageError
 from bios_sweep.execution.dispatch import Dispatch
 from bios_sweep.execution.probing import Probing
 from bios_sweep.execution.transfer.attempt_files import AttemptFiles, FileTransfer
-from bios_sweep.ports import ENDED, RETRIED
+from bios_sweep.ports import ENDED, RETRIED, Probe
 from bios_sweep.study.trials import TrialResult
 from bios_sweep.vocabulary import Failure, Status
 from tests.conformance.sources import SETTINGS, ListSource, Log, trials
@@ -124,3 +124,67 @@ def test_a_run_whose_every_gpu_is_set_aside_ends_with_their_names(bridged, caplo
         ClusterLostError, match=r"every GPU failed twice and is set aside \(GPU 3 of node ab\)"
     ):
         bridge._read(0, {"aside": ["GPU 3 of node ab"]}, False)
+
+
+class Posts:
+    """A mailbox in this process: what is posted, and whom it has heard. It answers at once."""
+
+    def __init__(self, noticed=()):
+        self.posted, self.revoked, self.listened = [], [], []
+        self._noticed = list(noticed)
+
+    def __getattr__(self, name):
+        return SimpleNamespace(remote=getattr(self, f"on_{name}"))
+
+    def on_put(self, worker, order):
+        self.posted.append((worker, order))
+
+    def on_revoke(self, worker):
+        self.revoked.append(worker)
+
+    def on_listen(self, workers, limit):
+        self.listened.append(workers)
+        return {"silent": {}, "noticed": [one for one in workers if one in self._noticed]}
+
+
+@pytest.fixture
+def timing(monkeypatch, tmp_path):
+    """A bridge whose only worker times the arms, and its post; `lose` lets that worker's process die."""
+    from bios_sweep.execution.ray import bridge as module
+
+    monkeypatch.setattr(module.ray, "get", lambda answer, timeout=None: answer)
+    dispatch = Dispatch(ListSource([ONE]), lambda event: None, max_attempts=1, clock=time.monotonic)
+    probe = Probe(settings=(SETTINGS,), repeats=2, heard=lambda answer: None)
+    transfer = FileTransfer(str(tmp_path / "storage"), tmp_path / "trials", run="run")
+    bridge = module.Bridge(
+        dispatch,
+        Probing(probe, workers=1, max_attempts=1),
+        slots=1,
+        transfer=transfer,
+        silence_seconds=LIMIT_SECONDS,
+    )
+    bridge.connect(posts := Posts(noticed=["host:1", "host:2"]))
+    return bridge, posts
+
+
+def test_a_worker_that_is_taken_away_twice_while_it_times_ends_nothing(timing):
+    bridge, posts = timing
+    dead = SimpleNamespace(config={"slot": 0}, get_pickled_error=lambda: None)
+    for worker in ("host:1", "host:2"):
+        bridge._read(0, {"here": worker, "node": "node"}, False)
+        bridge._lose(dead)
+    assert posts.listened == [["host:1"], ["host:2"]], "its last word is asked for"
+    bridge._read(0, {"here": "host:3", "node": "node"}, False)
+    assert [worker for worker, order in posts.posted if "time" in order] == ["host:1", "host:2", "host:3"]
+
+
+def test_a_worker_that_is_silent_while_it_times_is_given_up(timing):
+    bridge, posts = timing
+    bridge._read(0, {"here": "host:8", "node": "node"}, False)
+    bridge._listen()
+    assert posts.listened == [["host:8"]]
+    bridge._actors[0] = object()
+    bridge._give_up("host:8", 9.0)
+    assert posts.revoked == ["host:8"]
+    bridge._read(0, {"here": "host:9", "node": "node"}, False)
+    assert [worker for worker, order in posts.posted if "time" in order] == ["host:8", "host:9"]

@@ -68,6 +68,17 @@ def test_the_second_worker_that_dies_in_the_probe_ends_the_run():
         told.lost(0, DEATH)
 
 
+@pytest.mark.parametrize("failure", [Failure.PREEMPTED, Failure.NODE_LOST])
+def test_workers_that_are_taken_away_in_the_probe_end_nothing(failure):
+    told, _ = probing(workers=1)
+    for turn, worker in enumerate("abcd"):
+        told.here(0, worker, float(turn))
+        assert told.orders(float(turn)) == [(worker, TIME)]
+        assert told.present() == {0: worker}
+        assert told.lost(0, Loss(failure=failure, cause="its worker was told to leave"))
+    assert told.present() == {}
+
+
 def test_the_death_of_a_worker_that_waits_is_no_death_in_the_probe():
     told, _ = probing()
     for slot, worker in enumerate("ab"):

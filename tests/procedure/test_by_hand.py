@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
+from bios_sweep.procedure.asking_again import asked_again
 from bios_sweep.procedure.by_hand import OPEN, UNMET, UNSEEN
 from bios_sweep.procedure.looks import looks_of
 from bios_sweep.procedure.machine import state_of
@@ -11,6 +14,7 @@ from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.procedure.state import Known
 from bios_sweep.reasons import is_any
 from bios_sweep.study.factors import Factor, Nuisance
+from bios_sweep.study.plan import build_plan
 from bios_sweep.vocabulary import Stage, Word
 from tests.answers import by_factor
 from tests.procedure.planted import LOW, RATE_UP, plan_of, planted, states
@@ -106,10 +110,20 @@ def test_an_arm_that_is_taken_up_again_is_trained_and_judged():
     assert states(source.state) == {"learning_rate": Word.CONFIRM}
 
 
-@pytest.mark.parametrize("count", [1, 99])
-def test_the_ledger_names_what_was_stopped_and_such_a_study_could_not_have_told(count):
+@pytest.mark.parametrize("count", [1, 7, 99])
+def test_the_ledger_names_what_was_stopped_and_such_a_study_was_a_look(count):
     plan = plan_of()
-    (look,) = looks_of(plan, stopped_after(plan, RIVAL, count).state)
-    assert (list(look.stopped or ()), look.counts) == (([RIVAL], False) if count == 1 else ([], True))
+    (look,) = looks_of(plan, stopped_after(plan, RIVAL, count, RATE_UP).state)
+    assert (list(look.stopped or ()), look.counts, look.pools) == ([RIVAL] if count < 99 else [], True, True)
     assert type(look).from_dict(look.to_dict()) == look
-    assert ("stopped" in look.to_dict()) == (count == 1), "entries of before are as they were"
+    assert ("stopped" in look.to_dict()) == (count < 99), "entries of before are as they were"
+
+
+def test_the_only_level_of_a_factor_that_is_stopped_before_its_look_was_seen_too():
+    plan = plan_of(Factor(name="learning_rate", multiply=(2,)))
+    (look,) = looks_of(plan, stopped_after(plan, RIVAL, 4).state)
+    assert (look.seeds, look.counts, look.pools) == ((0, 1, 2, 3), True, True)
+    other = build_plan(replace(plan.study, seeds=(10, 11, 12, 13, 14)))
+    again = asked_again(other, [look]).study
+    assert (again.history.look, again.decision.alpha) == (2, plan.study.decision.alpha / 2)
+    assert set(again.seeds) >= {0, 1, 2, 3}, "what looked bad is judged with the rest"

@@ -519,6 +519,25 @@ def test_a_closed_journal_that_is_gone_is_named_and_begins_anew_when_its_sweep_r
     assert read_state(path).closed == "stopped"
 
 
+def test_a_journal_that_begins_anew_and_dies_at_once_can_be_read_and_goes_on(path):
+    closed(path)
+    path.unlink()
+    with Journal(path) as journal:
+        journal.noted("begun anew")
+        assert read_state(path).notes == ("begun anew",), "while it is written too"
+    with Journal(path) as journal:
+        journal.noted("gone on")
+    assert read_state(path).notes == ("begun anew", "gone on")
+
+
+def test_a_journal_with_other_line_ends_is_damaged_and_has_not_lost_its_checksums(path):
+    whole = closed(path)
+    end_file(path).unlink()
+    path.write_bytes(whole.replace(b"\n", b"\r\n"))
+    with pytest.raises(StorageError, match=r":1: its line end was changed; restore the file"):
+        read_state(path)
+
+
 def test_a_damaged_mark_of_a_journals_end_is_told_and_changes_nothing(path, caplog):
     closed(path)
     before = read_state(path)

@@ -30,6 +30,16 @@ def test_a_sweep_that_keeps_all_keeps_them_from_later_sweeps(tmp_path):
     assert kept(workspace) == {"a", "b", "c"}
 
 
+def test_an_adapter_folder_that_is_a_link_stays_as_it_is(tmp_path):
+    workspace = with_adapters(tmp_path / "runs", "b")
+    apply(workspace, "one", ALL, "b")
+    folder = workspace.trial_dir("b")
+    (folder / "adapter").rename(tmp_path / "elsewhere")
+    (folder / "adapter").symlink_to(tmp_path / "elsewhere")
+    apply(workspace, "one", NONE, "b")
+    assert sorted(path.name for path in folder.iterdir()) == ["adapter", "kept-by"]
+
+
 def test_a_sweep_that_keeps_none_gives_up_only_its_own_claim(tmp_path):
     workspace = with_adapters(tmp_path, "a", "b")
     apply(workspace, "one", RECOMMENDED, "ab")

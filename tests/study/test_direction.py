@@ -194,7 +194,7 @@ def test_an_audit_asks_for_the_direction_of_an_unknown_name(header, flags, tmp_p
 
 def test_value_beside_arm_and_seed_is_the_loss_and_the_output_says_so(tmp_path, capsys):
     file = table(tmp_path, rows("arm,seed,value", "1.80", "1.74"))
-    assert main(["report", "--from-csv", str(file)]) == 0
+    assert main(["report", "--full", "--from-csv", str(file)]) == 0
     out = " ".join(capsys.readouterr().out.split())
     assert "metric value, smaller is better" in out
     assert "value: the held-out loss, as such a table has it, so smaller is taken as better" in out

@@ -184,7 +184,7 @@ def test_a_nuisance_is_a_ladder_or_a_scale():
 def test_what_is_held_equal_is_examples_steps_tokens_or_epochs():
     told = "budget.hold: 'time' is not allowed; choose from examples, steps, tokens, epochs"
     refused(told, Budget, hold="time")
-    refused("budget.measurements: 0 is not allowed; at least 1", Budget, measurements=0)
+    refused("budget.measurements: 0 is not allowed; 1 to 10,000", Budget, measurements=0)
 
 
 @pytest.mark.parametrize("looks", [(), (5, 3), (3, 3), (0,), (-1, 3)])

@@ -27,7 +27,7 @@ def report(tmp_path, capsys, monkeypatch):
     def run(content: str | bytes, *flags: str) -> tuple[int, str, str]:
         path = tmp_path / "t.csv"
         path.write_bytes(content.encode() if isinstance(content, str) else content)
-        code = main(["report", "--from-csv", str(path), *flags])
+        code = main(["report", "--full", "--from-csv", str(path), *flags])
         output = capsys.readouterr()
         return code, output.out, output.err
 
@@ -345,7 +345,7 @@ def test_a_hundred_thousand_rows_are_judged_in_seconds(tmp_path, capsys):
     path = tmp_path / "big.csv"
     many_rows(path, 20, 5000)
     start = time.process_time()
-    assert main(["report", "--from-csv", str(path)]) == 0
+    assert main(["report", "--full", "--from-csv", str(path)]) == 0
     assert time.process_time() - start < 6
 
 

@@ -199,7 +199,7 @@ class Bridge(tune.Callback, tune.Stopper):
     def _lose(self, trial: Any) -> None:
         slot = trial.config["slot"]
         self._leaving.discard(slot)
-        worker = self._dispatch.present().get(slot, "")
+        worker = self._present().get(slot, "")
         loss = loss_of(trial.get_pickled_error())
         if worker in self._noticed or self._was_noticed(worker):
             loss = PREEMPTION
@@ -227,7 +227,7 @@ class Bridge(tune.Callback, tune.Stopper):
         """Ask the mailbox whom it has not heard for too long, without waiting for the answer."""
         if self._answer is None:
             if time.monotonic() - self._asked > self._limit / LISTENS:
-                workers = [*self._dispatch.present().values(), *self._away]
+                workers = [*self._present().values(), *self._away]
                 self._asked = time.monotonic()
                 self._answer = self._mailbox.listen.remote(workers, self._limit)
             return
@@ -244,8 +244,17 @@ class Bridge(tune.Callback, tune.Stopper):
         for worker, seconds in heard["silent"].items():
             self._give_up(worker, seconds)
 
+    def _present(self) -> dict[int, str]:
+        """Slot -> worker of those that wait for the probe or time, and of those that are ready."""
+        return {**self._probing.present(), **self._dispatch.present()}
+
+    def _at_work(self, worker: str) -> int | None:
+        """The slot of a worker that is ready or times; one that waits is told what to do when it is back."""
+        timing = self._probing.timing()
+        return timing[0] if timing and timing[1] == worker else self._dispatch.slot_of(worker)
+
     def _give_up(self, worker: str, seconds: float) -> None:
-        slot = self._dispatch.slot_of(worker)
+        slot = self._at_work(worker)
         if slot is None:
             if seconds > HOPELESS * self._limit and worker in self._away:
                 ray.kill(self._away.pop(worker))
@@ -258,7 +267,8 @@ class Bridge(tune.Callback, tune.Stopper):
             return
         self._away[worker] = self._actors[slot]
         self._mailbox.revoke.remote(worker)
-        self._dispatch.away(slot, loss)
+        if not self._probing.lost(slot, loss):
+            self._dispatch.away(slot, loss)
 
     def _call_off(self) -> None:
         """Tell workers whose trial nobody wants any more to leave it at its next measurement.

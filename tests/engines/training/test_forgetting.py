@@ -70,7 +70,7 @@ def test_a_resumed_trial_has_the_general_loss_of_an_unbroken_one(engine, tmp_pat
 
 
 def test_a_diverged_trial_has_no_general_loss(engine, tmp_path):
-    _, result = ended(engine, trial(learning_rate=1e6, max_steps=20), tmp_path)
+    _, result = ended(engine, trial(learning_rate=1e4, max_steps=20), tmp_path)
     assert result.status == Status.DIVERGED
     assert "general_loss" not in result.final
 

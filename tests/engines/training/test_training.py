@@ -174,7 +174,7 @@ def test_a_trial_measures_at_equal_fractions_and_learns(straight):
     assert result.curve[0].train_loss is None
     assert result.final["eval_loss"] == result.curve[-1].eval_loss < result.curve[0].eval_loss
     assert result.tokens == result.curve[-1].tokens > 108
-    cut, timed = {"micro_batch_size"}, {"seconds_per_evaluation"}
+    cut, timed = {"micro_batch_size"}, {"seconds_per_evaluation", "memory_reckoned_bytes"}
     assert set(result.provenance) == {"host", "device", "threads", "torch"} | cut | timed
     assert (
         0 < result.evaluation_share == result.provenance["seconds_per_evaluation"] * 3 / result.wall_seconds

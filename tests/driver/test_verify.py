@@ -78,7 +78,7 @@ def damages(raw: bytes, seed: int) -> list[bytes]:
 
 
 def hold(root: Path, count: int, harmless: Callable[[Path], bool]) -> tuple[int, int]:
-    """Damage `count` files, spread over all, one at a time; how often it was named, and how often it could change nothing."""
+    """Damage `count` files, one at a time: how often it was named, and how often it could change nothing."""
     files = sorted(path for path in root.rglob("*") if path.is_file() and path.stat().st_size)
     before = told(root)
     assert before[1] == ()

@@ -56,7 +56,7 @@ def resume(args: Namespace) -> int:
 def _driven(args: Namespace) -> tuple[Workspace, Owner]:
     workspace = workspace_of(invocation_of(args).composed())
     owner = live_owner(workspace)
-    if owner is None:
+    if owner is None or not owner.sweep_id:
         raise InputError(f"workspace {workspace.root}: no sweep is running there")
     return workspace, owner
 
@@ -65,7 +65,7 @@ def _arm(args: Namespace, words: str, *, stopped: bool) -> int:
     """About an arm of the sweep that is named, else of the one that runs, else of the latest."""
     invocation = invocation_of(args)
     owner = live_owner(workspace_of(invocation.composed()))
-    _, workspace, view = choose(invocation, args.sweep or (owner.sweep_id if owner else None))
+    _, workspace, view = choose(invocation, args.sweep or (owner.sweep_id if owner else None) or None)
     answer = ask_arm(workspace, view, words, stopped=stopped)
     print_answer(args, answer, lambda *_: print(_told(answer)))
     return 0

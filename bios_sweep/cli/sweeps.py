@@ -14,9 +14,8 @@ from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.driver.view import choose, open_sweep, status_of
 from bios_sweep.driver.watching import Watched
 from bios_sweep.errors import InputError, TrackingError
-from bios_sweep.mirror.cursor import read_cursor
 from bios_sweep.mirror.mlflow.server import serve_ui
-from bios_sweep.mirror.mlflow.tracker import MlflowTracker, is_web, ui_link
+from bios_sweep.mirror.mlflow.tracker import MlflowTracker, is_web
 from bios_sweep.records.lock import live_owner
 from bios_sweep.report.text.listener import ConsoleListener
 from bios_sweep.report.text.terminal import print_status
@@ -54,14 +53,13 @@ def ui(args: Namespace) -> int:
     if not isinstance(tracker, MlflowTracker):
         print(tracking.link(view.sweep_id), flush=True)
         return 0
-    experiment = str(read_cursor(workspace, view.sweep_id, tracker.uri).get("experiment_id", ""))
     if is_web(tracker.uri):
-        print(ui_link(tracking.shown, experiment, view=view.sweep_id), flush=True)
+        print(tracker.page(tracking.shown, view.sweep_id), flush=True)
         return 0
     for number in (signal.SIGTERM, *hangup()):
         signal.signal(number, _end)
     with serve_ui(workspace, tracker.uri, args.port) as server:
-        print(f"sweep {view.sweep_id}: {ui_link(server.url, experiment, view=view.sweep_id)}", flush=True)
+        print(f"sweep {view.sweep_id}: {tracker.page(server.url, view.sweep_id)}", flush=True)
         print("stop with Ctrl-C", flush=True)
         try:
             code = server.wait()

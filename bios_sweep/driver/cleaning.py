@@ -33,12 +33,13 @@ def cleaned(workspace: Workspace, old_days: float = OLD_DAYS) -> Cleaning:
         WorkspaceBusyError: a driver works in it.
     """
     _require_there(workspace)
-    with DriverLock(workspace, "clean"):
+    with DriverLock(workspace) as lock:
         found = list(_found(workspace, old_days))
         for one in found:
             one.remove()
         for session in dead_sessions(_tunes(workspace)):
             session.remove()
+        lock.tidied()
         return _told(workspace, found, removed=True)
 
 

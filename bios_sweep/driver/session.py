@@ -146,6 +146,7 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         Stop(prepared.workspace) as stop,
     ):
         remove_dead(prepared.workspace, killed=lock.took_over)
+        lock.tidied()
         require_unasked(prepared.asked, prepared.plan, prepared.workspace)
         keep_pins(prepared.workspace.root, {MODEL: scenario.model.hub, DATASET: scenario.data.hub})
         if answer := prepared.answer(plan.to_run):

@@ -9,13 +9,15 @@ from __future__ import annotations
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from enum import StrEnum
 from typing import Any
 
 from bios_sweep.decision.statement import question_titles
-from bios_sweep.records.sweep_state import DONE, PLANNED, RUNNING, SweepState, TrialState, Verdict
+from bios_sweep.defaults.tuned_file import FILE_NAME
+from bios_sweep.mirror.arms import arm_rows
+from bios_sweep.records.sweep_state import DONE, PLANNED, RUNNING, SweepState, TrialState
 from bios_sweep.study.design import DecisionRule
 from bios_sweep.study.scenario import Metric
 from bios_sweep.tables.column_names import DECIDED
@@ -37,6 +39,7 @@ COUNTED = ("planned", Status.COMPLETED, Status.DIVERGED, Status.FAILED)
 TAG_LIMIT = 5000  # characters; MLflow 3.17 stores 8000 of a run's tag, older servers 5000
 NOTE = "mlflow.note.content"
 PARENT = "mlflow.parentRunId"
+OF_THE_SWEEP = {"arm": "the sweep", "stage": "verdict"}  # its run is a group of its own among its trials
 FOREIGN = re.compile(r"[^\w\-. /]+", re.ASCII)  # what MLflow refuses in the name of a metric or tag
 
 
@@ -73,7 +76,7 @@ class RunContent:
     birth: tags given when the run is made and never touched again; tags: kept up to date.
     settled: the run has an outcome that this sweep vouches for. started, ended: milliseconds since 1970.
     reopens: a sweep's run, which goes on when more trials are added; a finished trial never does.
-    guest: another sweep made the run.
+    guest: another sweep made the run. arms: a sweep's table, a row per arm.
     """
 
     name: str
@@ -86,6 +89,7 @@ class RunContent:
     params: Mapping[str, str]
     points: tuple[MetricPoint, ...]
     inputs: tuple[DataInput, ...] = ()
+    arms: tuple[Mapping[str, Any], ...] = ()
     reopens: bool = False
     guest: bool = False
 
@@ -171,6 +175,8 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
         birth={"kind": "sweep", "sweep_id": facts["sweep_id"]},
         tags=_tags(
             {
+                **OF_THE_SWEEP,
+                sweep_tag(facts["sweep_id"]): OF_THE_SWEEP["arm"],
                 "sweep_name": facts["name"],
                 "verdict": str(verdict.get("headline") or "none yet"),
                 "question": facts["question"],
@@ -182,6 +188,8 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
                 **{name: str(counts[name]) for name in COUNTED},
                 **_timing(state.timing),
                 **_looks(verdict),
+                **_effects(verdict),
+                "tuned_file": FILE_NAME if FILE_NAME in state.report else "none",
                 NOTE: note,
             }
         ),
@@ -197,8 +205,9 @@ def parent_content(state: SweepState, *, alive: bool) -> RunContent:
                 **{f"budget.{name}": value for name, value in facts["budget"].items()},
             }
         ),
-        points=_parent_points(state),
+        points=(),
         inputs=_inputs(state),
+        arms=arm_rows(state),
         reopens=True,
     )
 
@@ -246,22 +255,11 @@ def _looks(verdict: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def experiment_note(state: SweepState) -> str:
-    """What stands above the experiment's table: its first line is all that people see at first.
-
-    Several sweeps share an experiment, so the headline names the sweep that it speaks of.
-    """
-    verdict = state.verdict or {}
-    headline = str(verdict.get("headline") or "").strip() or f"{state.facts['sweep_id']}: no verdict yet"
-    question = f"{state.facts['sweep_id']}: {state.facts['question']}"
-    return _cut("\n\n".join((headline, question, verdict.get("markdown", ""))).rstrip())
-
-
 def _tags(tags: Mapping[str, str]) -> dict[str, str]:
-    return {name: _cut(value) for name, value in tags.items()}
+    return {name: cut(value) for name, value in tags.items()}
 
 
-def _cut(text: str) -> str:
+def cut(text: str) -> str:
     """No longer than MLflow takes; the report has the whole text."""
     mark = "\n... (cut; all of it is in report.md)"
     return text if len(text) <= TAG_LIMIT else text[: TAG_LIMIT - len(mark)] + mark
@@ -294,16 +292,6 @@ def _child_points(trial: TrialState) -> tuple[MetricPoint, ...]:
     return (*points, *_points(new, trial.ended or 0, step))
 
 
-def _parent_points(state: SweepState) -> tuple[MetricPoint, ...]:
-    """Aggregates at each verdict; their step counts the verdicts."""
-    metric = state.facts["metric"]
-    return tuple(
-        point
-        for number, verdict in enumerate(state.verdicts, start=1)
-        for point in _points(_aggregates(verdict, metric), verdict.time, number)
-    )
-
-
 def _points(values: Mapping[str, float | None], time: int, step: int) -> list[MetricPoint]:
     """A value that is not finite is left out: MLflow would plot infinity as 1.8e308."""
     return [
@@ -313,93 +301,17 @@ def _points(values: Mapping[str, float | None], time: int, step: int) -> list[Me
     ]
 
 
-def _aggregates(verdict: Verdict, metric: str) -> dict[str, float]:
-    means = {f"mean {metric}/{arm}": mean for arm, mean in verdict.arm_means.items()}
-    told = verdict.payload.get("verdicts", ())
+def _effects(verdict: Mapping[str, Any]) -> dict[str, str]:
+    """Question -> effect in words. Tags and no metrics: each would be a chart of one dot above the curves."""
+    told = verdict.get("verdicts", ())
     asked = [(line["factor"], line.get("claim", ""), line.get("cell", "")) for line in told]
-    effects = {
-        f"effect {scale.word}/{title.replace(' (', ' ')}": scale.number(line["effect_percent"])
+    return {
+        plain_name(
+            f"effect.{title.replace(' (', ' ')}"
+        ): f"{scale.number(line['effect_percent']):g} {scale.word}"
         for title, line in zip(question_titles(asked), told, strict=True)
         if isinstance(line.get("effect_percent"), int | float)
         for scale in [kept_scale(line.get("unit"), line.get("per_percent"))]
-    }
-    return means | effects
-
-
-def shared_view(
-    sweep_id: str, created: int, metric: str = CURVES[0], settings: Sequence[str] = ()
-) -> tuple[str, str]:
-    """(id, content) of a saved view of a sweep's trials: by arm, all of them shown, with their curves.
-
-    The form is the one MLflow 3.17 writes itself when a view is saved in its page. Only trials
-    are asked for; the page fetches their parent all the same. settings: what varies; each is a column.
-    """
-    shown, judged = f"metrics.`{plain_name(metric)}`", plain_name(metric)
-    own = tuple(f"params.`{name}`" for name in settings)
-    columns = (
-        *("tags.`arm`", "tags.`seed`", "tags.`stage`", "tags.`status`"),
-        *own,
-        shown,
-        "metrics.`wall_seconds`",
-    )
-    state = {
-        "searchFilter": f"tags.`{sweep_tag(sweep_id)}` != '' and tags.`kind` = 'trial'",
-        "orderByKey": "attributes.start_time",
-        "orderByAsc": True,
-        "selectedColumns": list(columns),
-        "runsHiddenMode": "SHOW_ALL",
-        "groupBy": {
-            "aggregateFunction": "average",
-            "groupByKeys": [{"mode": "tag", "groupByData": name} for name in ("arm", "stage")],
-        },
-        "compareRunSections": [_section(judged)],
-        "compareRunCharts": [_curves(judged), _last_values(judged)],
-        "hideEmptyCharts": True,
-    }
-    return sweep_id, json.dumps({"name": sweep_id, "createdAt": created, "state": json.dumps(state)})
-
-
-def varied(state: SweepState) -> tuple[str, ...]:
-    """The settings that are factors of a sweep, in the order of its arms."""
-    factors = (arm.get("factor") for arm in state.facts["arms"].values())
-    return tuple(dict.fromkeys(name for name in factors if name and name in state.facts["baseline"]))
-
-
-def _section(metric: str) -> dict[str, Any]:
-    """The charts' one section: keys of their own, such as times, would each be a chart of one dot."""
-    return {"uuid": metric, "name": metric, "display": True, "isReordered": True, "deleted": False}
-
-
-def _curves(metric: str) -> dict[str, Any]:
-    """The judged metric over optimizer steps, a line per arm and stage."""
-    return {
-        **_card("LINE", metric),
-        "selectedMetricKeys": [metric],
-        "selectedYAxisMetricKey": "metric",
-        "xAxisKey": "step",
-        "selectedXAxisMetricKey": "",
-        "xAxisScaleType": "linear",
-        "scaleType": "linear",
-        "lineSmoothness": 0,
-        "useGlobalXaxisKey": False,
-        "useGlobalLineSmoothing": False,
-    }
-
-
-def _last_values(metric: str) -> dict[str, Any]:
-    """Its last value, a bar per arm and stage."""
-    return _card("BAR", metric)
-
-
-def _card(kind: str, metric: str) -> dict[str, Any]:
-    return {
-        "type": kind,
-        "uuid": f"{metric} {kind}",
-        "metricSectionId": metric,
-        "metricKey": metric,
-        "runsCountToCompare": 20,
-        "isGenerated": False,
-        "deleted": False,
     }
 
 

@@ -98,7 +98,7 @@ class _Follower:
 
 
 def _plain(run: RunContent) -> dict[str, Any]:
-    """A run as columns; metrics: the last value of each."""
+    """A run as columns; metrics: the last value of each; arms: the table of a sweep that has a verdict."""
     return {
         "run": run.name,
         "status": run.status,
@@ -107,4 +107,5 @@ def _plain(run: RunContent) -> dict[str, Any]:
         "params": dict(run.params),
         "metrics": {point.key: point.value for point in run.points},
         "tags": {**run.birth, **run.tags},
+        **({"arms": list(run.arms)} if run.arms else {}),
     }

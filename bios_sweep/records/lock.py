@@ -23,12 +23,13 @@ class DriverLock:
     """Held by the one driver of a workspace; `driver.json` beside it says who that is.
 
     The lock, not the file, decides: after kill -9 the kernel frees it and the next driver takes over.
-    took_over: whether the driver before was killed, and may have left what it would have taken away.
+    took_over: whether a driver before was killed, and what it may have left has not been taken away since.
+    sweep_id: '' for one who drives no sweep.
     """
 
     took_over = False
 
-    def __init__(self, workspace: Workspace, sweep_id: str) -> None:
+    def __init__(self, workspace: Workspace, sweep_id: str = "") -> None:
         self._workspace = workspace
         self._sweep_id = sweep_id
         self._lock = FileLock(workspace.lock_file, thread_local=False)
@@ -59,9 +60,14 @@ class DriverLock:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Give the workspace back."""
-        self._workspace.owner_file.unlink(missing_ok=True)
+        """Give the workspace back; the trace of a killed driver stays until what it left is taken away."""
+        if not self.took_over:
+            self._workspace.owner_file.unlink(missing_ok=True)
         self._lock.release()
+
+    def tidied(self) -> None:
+        """What killed drivers left has been taken away."""
+        self.took_over = False
 
 
 def live_owner(workspace: Workspace) -> Owner | None:
@@ -102,8 +108,10 @@ def _owner(workspace: Workspace) -> Owner:
 def _busy(workspace: Workspace) -> str:
     owner = _owner(workspace)
     root = workspace.root
+    who = f"workspace {root} is in use by process {owner.pid} on {owner.host}, which has"
+    if not owner.sweep_id:
+        return f"{who} cleaned it since {owner.started}; try again later, or choose another workspace="
     return (
-        f"workspace {root} is in use by process {owner.pid} on {owner.host}, which has run sweep "
-        f"{owner.sweep_id} since {owner.started}; see it with `bios-sweep status workspace={root}`, "
-        f"end it with `bios-sweep stop workspace={root}`, or choose another workspace="
+        f"{who} run sweep {owner.sweep_id} since {owner.started}; see it with `bios-sweep status "
+        f"workspace={root}`, end it with `bios-sweep stop workspace={root}`, or choose another workspace="
     )

@@ -38,7 +38,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, kw_only=True)
 class Owner:
-    """Who drives a workspace."""
+    """Who has a workspace. sweep_id: '' where no sweep is driven, and the workspace is cleaned."""
 
     pid: int | None = None
     host: str = "unknown host"
@@ -47,7 +47,7 @@ class Owner:
 
     def __str__(self) -> str:
         """`process 7 (sweep demo-1)`."""
-        return f"process {self.pid} (sweep {self.sweep_id})"
+        return f"process {self.pid} ({f'sweep {self.sweep_id}' if self.sweep_id else 'cleaning'})"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,7 @@ from bios_sweep.driver.view import open_sweep
 from bios_sweep.errors import WorkspaceBusyError
 from bios_sweep.execution.sessions import dead_sessions, note_session
 from bios_sweep.jsonable import to_json
-from bios_sweep.records.lock import DriverLock
+from bios_sweep.records.lock import DriverLock, live_owner
 from bios_sweep.records.retention import KEPT_MARK
 from bios_sweep.records.workspace import Workspace
 from tests.driver.test_verify import PLANTED
@@ -195,3 +195,29 @@ def test_a_driver_that_takes_over_from_a_killed_one_knows(workspace):
     workspace.owner_file.write_text("{}")
     with DriverLock(workspace, "second") as lock:
         assert lock.took_over
+
+
+def test_that_a_run_was_killed_is_known_until_what_it_left_is_taken_away(workspace):
+    workspace.owner_file.write_text("{}")
+    left = leave(workspace.root / "sweeps" / ".plan.json.12345-67")
+    with DriverLock(workspace, "an arm is stopped by hand"):
+        pass
+    assert live_owner(workspace) is None
+    assert main(["run", *PLANTED, f"workspace={workspace.root}"]) == 0
+    assert not left.exists()
+    assert not workspace.owner_file.exists()
+    workspace.owner_file.write_text("{}")
+    cleaned(workspace)
+    assert not workspace.owner_file.exists()
+
+
+def test_who_cleans_a_workspace_works_on_no_sweep(workspace, capsys):
+    place = f"workspace={workspace.root}"
+    with DriverLock(workspace):
+        assert str(live_owner(workspace)) == f"process {os.getpid()} (cleaning)"
+        assert main(["run", *PLANTED, "seeds=[0,1,2]", place]) == 75
+        assert "which has cleaned it since" in capsys.readouterr().err
+        assert main(["stop", place]) == 2
+        assert "no sweep is running there" in capsys.readouterr().err
+        assert main(["stop", "no such arm", place]) == 2
+        assert "no arm 'no such arm'" in capsys.readouterr().err

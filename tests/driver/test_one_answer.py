@@ -19,7 +19,8 @@ import bios_sweep
 from bios_sweep import defaults
 from bios_sweep.cli.main import main
 from bios_sweep.decision.statement import question_titles
-from bios_sweep.mirror.content import NOTE, experiment_note, parent_content
+from bios_sweep.mirror.content import NOTE, parent_content
+from bios_sweep.mirror.mlflow.note import experiment_note
 from bios_sweep.records.journal import read_journal
 from bios_sweep.records.replay import replay
 from bios_sweep.report.content.wording import number
@@ -221,7 +222,7 @@ def about_first_lines(told):
         "Markdown": flat(told.markdown.splitlines()[0]),
         "page": flat(re.sub(r"<[^>]+>", " ", told.page.partition("<header>")[2].partition("</p>")[0])),
         "JSON": first(told),
-        "MLflow": flat(plain(experiment_note(journal_of(told)).splitlines()[0])),
+        "MLflow": flat(plain(experiment_note(journal_of(told), "").splitlines()[0])),
     }
     own = dict(told.of_own_cell())
     tuned = defaults.read_tuned(told.file) if told.file.exists() else None
@@ -323,9 +324,10 @@ def about_records(told):
         yield f"the run's verdict is {content.tags['verdict']!r}"
     if plain(content.tags[NOTE]).splitlines()[0] != told.markdown.splitlines()[0]:
         yield "the run's note begins with another line than the report"
-    if told.view.sweep_id not in experiment_note(state).splitlines()[0]:
+    if told.view.sweep_id not in experiment_note(state, "").splitlines()[0]:
         yield "the experiment's note does not name the sweep"
-    shown = {point.key: point.value for point in content.points if point.key.startswith("effect percent/")}
+    tags = {name: text for name, text in content.tags.items() if name.startswith("effect.")}
+    shown = {name: float(text.removesuffix(" percent")) for name, text in tags.items()}
     effects = [v["effect_percent"] for v in told.verdicts if v["effect_percent"] is not None]
     if sorted(shown.values()) != sorted(effects):
         yield f"MLflow's effects are {shown}, the report's {effects}"

@@ -15,6 +15,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import mlflow
 import pytest
@@ -25,7 +26,9 @@ from mlflow.exceptions import MlflowException
 from bios_sweep.errors import InputError, TrackingError, WorkspaceBusyError
 from bios_sweep.mirror import content as mirror_content
 from bios_sweep.mirror.cursor import read_cursor
+from bios_sweep.mirror.mlflow.moved import bring_home
 from bios_sweep.mirror.mlflow.server import serve_ui
+from bios_sweep.mirror.mlflow.shared_view import is_ours, shared_view
 from bios_sweep.mirror.mlflow.tracker import check_tracking, default_tracking_uri, ui_link
 from bios_sweep.records.chain import end_file
 from bios_sweep.records.lock import DriverLock
@@ -71,13 +74,21 @@ def dump(uri: str, *, ids: bool = False) -> dict[str, Any]:
     if ids:
         content["ids"] = {name: run_id for run_id, name in names.items()}
         content["updated"] = experiment.last_update_time
-    return {**content, "experiment": dict(experiment.tags)}
+    tags = {name: _named(text, names) for name, text in experiment.tags.items()}
+    return {**content, "experiment": tags}
+
+
+def _named(text: str, names: dict[str, str]) -> str:
+    """A text whose links lead to runs by name: MLflow's ids are chosen by chance."""
+    for run_id, name in names.items():
+        text = text.replace(run_id, name)
+    return text
 
 
 def _dump_run(client: MlflowClient, run: Any, names: dict[str, str]) -> dict[str, Any]:
-    tags = dict(run.data.tags)
+    tags = {name: _named(text, names) for name, text in run.data.tags.items()}
     if mirror_content.PARENT in tags:
-        tags[mirror_content.PARENT] = names[tags[mirror_content.PARENT]]
+        assert tags[mirror_content.PARENT] in names.values()
     history = {name: client.get_metric_history(run.info.run_id, name) for name in run.data.metrics}
     return {
         "info": (run.info.run_name, run.info.status, run.info.start_time, run.info.end_time),
@@ -216,11 +227,56 @@ def test_the_parent_holds_question_aggregates_verdict_and_files(told):
     assert counts == {"planned": "4", "completed": "3", "diverged": "1", "failed": "0"}
     assert content["params"]["seeds"] == "[0, 1]"
     assert content["params"]["budget.hold"] == "examples"
-    assert content["points"]["mean eval_loss/baseline"][0][:2] == (1, pytest.approx(2.0))
-    assert "mean eval_loss/learning_rate x2" not in content["points"], "a mean of survivors would flatter"
-    assert content["points"]["effect percent/learning_rate"][0][1] == 0.4
-    assert content["artifacts"] == ["figures/effect.png", "report.md"]
+    assert content["points"] == {}, "each would be a chart of one dot above the curves"
+    assert content["tags"]["effect.learning_rate"] == "0.4 percent"
+    assert content["artifacts"] == ["arms.json", "figures/effect.png", "report.md"]
     assert told[1][KEYS[0]]["artifacts"] == ["adapter/adapter_model.safetensors"]
+
+
+def test_the_arms_are_a_table_of_the_sweep_s_run(told):
+    client = MlflowClient(default_tracking_uri(told[0]))
+    [run] = client.search_runs(["1"], "tags.kind = 'sweep'")
+    table = json.loads(Path(client.download_artifacts(run.info.run_id, "arms.json")).read_text())
+    rows = [dict(zip(table["columns"], row, strict=True)) for row in table["data"]]
+    assert [(row["arm"], row["completed"]) for row in rows] == [("baseline", 2), ("learning_rate x2", 1)]
+    means = [row["mean eval_loss"] for row in rows]
+    assert means == [pytest.approx(2.0), None], "a mean of survivors would flatter"
+    assert json.loads(run.data.tags["mlflow.loggedArtifacts"]) == [{"path": "arms.json", "type": "table"}]
+
+
+def test_the_experiment_s_note_lists_every_sweep_whichever_is_mirrored_last(workspace):
+    later = make_plan("later", (4.0,))
+    with open_sweep(workspace) as journal:
+        conclude(workspace, journal, f"{SWEEP}: confirm")
+    with open_sweep(workspace, later) as journal:
+        conclude(workspace, journal, f"{later.sweep_id}: refine")
+    for sweep_id in (later.sweep_id, SWEEP):
+        mirror(workspace, sweep_id=sweep_id).sync()
+    note = dump(default_tracking_uri(workspace))["experiment"]["mlflow.note.content"].splitlines()
+    assert note[0] == f"{later.sweep_id}: refine"
+    listed = [line for line in note if line.startswith("- ")]
+    assert [line.split(":")[0] for line in listed] == [f"- {later.sweep_id}", f"- {SWEEP}"]
+    assert f"[files](#/experiments/1/runs/{SWEEP}/artifacts)" in listed[1]
+
+
+def test_a_moved_workspace_finds_its_files_and_its_place(told, tmp_path):
+    moved = Workspace(shutil.copytree(told[0].root, tmp_path / "else where" / "runs"))
+    bring_home(moved)
+    uri = default_tracking_uri(moved)
+    assert read_cursor(moved, SWEEP, uri)["experiment_id"] == "1"
+    client = MlflowClient(uri)
+    [run] = client.search_runs(["1"], "tags.kind = 'sweep'")
+    assert Path(client.download_artifacts(run.info.run_id, "report.md")).read_text().startswith("# ")
+    assert unquote(run.info.artifact_uri).startswith(f"file://{moved.root}/mlartifacts/")
+    assert unquote(client.get_experiment("1").artifact_location).endswith("/else where/runs/mlartifacts")
+
+
+def test_a_view_of_an_earlier_version_is_replaced_and_a_person_s_own_stays():
+    _, ours = shared_view(SWEEP, 1)
+    state = json.loads(json.loads(ours)["state"])
+    earlier = json.dumps({"state": json.dumps({"searchFilter": "", "groupBy": None})})
+    of_a_person = json.dumps({"state": json.dumps({**state, "viewMaximized": False})})
+    assert [is_ours(text, ours) for text in (earlier, of_a_person, "{}")] == [True, False, False]
 
 
 def test_the_parent_holds_what_a_step_of_each_timed_arm_takes(workspace):
@@ -263,8 +319,8 @@ def test_each_claim_s_effect_has_a_name_of_its_own_and_the_run_its_own_verdict(w
         journal.verdict({"headline": f"{SWEEP}: confirm", "markdown": TABLE, "verdicts": claims})
         journal.closed("done")
         content = mirror_content.parent_content(journal.state, alive=False)
-    shown = {point.key: point.value for point in content.points if point.key.startswith("effect")}
-    assert list(shown.values()) == [0.1, -0.6]
+    shown = {name: text for name, text in content.tags.items() if name.startswith("effect")}
+    assert list(shown.values()) == ["0.1 percent", "-0.6 percent"]
     assert ["balanced" in key for key in shown] == [True, False]
     assert content.tags["verdict"] == f"{SWEEP}: confirm"
 
@@ -711,7 +767,8 @@ def test_a_saved_view_of_the_sweep_is_offered_where_mlflow_is_known_to_read_it(t
     state = json.loads(envelope["state"])
     assert (type(envelope["name"]), type(envelope["createdAt"])) == (str, int)
     found = MlflowClient(default_tracking_uri(told[0])).search_runs(["1"], state["searchFilter"])
-    assert {run.data.tags["trial_key"] for run in found} == set(KEYS)
+    assert {run.data.tags.get("trial_key", SWEEP) for run in found} == {*KEYS, SWEEP}
+    assert found[-1].data.tags["kind"] == "sweep", "the latest start comes first here, the earliest there"
 
 
 def test_the_mirror_joins_no_run_it_was_not_asked_to(told, monkeypatch):

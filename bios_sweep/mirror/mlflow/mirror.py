@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from functools import partial
 from pathlib import Path
@@ -12,21 +13,21 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from bios_sweep.errors import StorageError, TrackingError
 from bios_sweep.mirror.content import (
+    NOTE,
     RunContent,
     RunStatus,
     as_guest,
     child_content,
-    experiment_note,
     has_run,
     parent_content,
-    shared_view,
     sweep_tag,
-    varied,
 )
 from bios_sweep.mirror.cursor import await_all, awaited, drop_cursors, read_cursor, write_cursor
+from bios_sweep.mirror.mlflow.moved import bring_home
 from bios_sweep.mirror.mlflow.schema import is_current, ready_store, sqlite_file
+from bios_sweep.mirror.mlflow.shared_view import shared_view, varied
 from bios_sweep.mirror.mlflow.store import MirroredRun, MlflowStore, folder_files
-from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web, page_of_run
 from bios_sweep.mirror.recorder import JournalRecorder
 from bios_sweep.records.journal import JournalTail
 from bios_sweep.records.lock import live_owner
@@ -39,6 +40,8 @@ from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import short_hash
 
 LOG_FILE = "log.txt"  # of a trial's run, among its artifacts
+ARMS_FILE = "arms.json"  # of a sweep's run, among its artifacts
+AS_TABLE = {"mlflow.loggedArtifacts": json.dumps([{"path": ARMS_FILE, "type": "table"}])}
 
 _log = logging.getLogger(__name__)
 
@@ -132,11 +135,13 @@ class SweepFollower:
         text = text_of(self._workspace.trial_dir(trial.spec.key))
         if not text:
             return
+        page = f"{page_of_run(store.experiment_id, known.run_id)}/artifacts/{LOG_FILE}"
+        note = {NOTE: f"[what it wrote down]({page})"}
         with TemporaryDirectory() as folder:
             file = Path(folder) / LOG_FILE
             file.write_text(text, encoding="utf-8")
             try:
-                store.upload(known, {LOG_FILE: file}, tag="log", digest=short_hash(text))
+                store.upload(known, {LOG_FILE: file}, tag="log", digest=short_hash(text), beside=note)
             except TrackingError as error:
                 self._logless = True
                 _log.warning("logs of trials are not uploaded: %s", error)
@@ -148,9 +153,22 @@ class SweepFollower:
         files = {name: folder / name for name in state.report if (folder / name).is_file()}
         if files:
             store.upload(parent, files, tag="report", digest=short_hash(dict(state.report)))
-        store.push(parent, parent_content(state, alive=alive))
-        store.note_experiment(experiment_note(state), state.verdicts[-1].time if state.verdicts else 0)
+        content = parent_content(state, alive=alive)
+        self._upload_arms(store, parent, content)
+        store.push(parent, content)
+        store.note_experiment(state, state.verdicts[-1].time if state.verdicts else 0)
         store.save_view(*shared_view(self._sweep_id, state.started, state.facts["metric"], varied(state)))
+
+    def _upload_arms(self, store: MlflowStore, parent: MirroredRun, content: RunContent) -> None:
+        """The arms as MLflow's pages show a table; its own `log_table` adds to what is there."""
+        if not content.arms:
+            return
+        table = {"columns": list(content.arms[0]), "data": [list(row.values()) for row in content.arms]}
+        text = json.dumps(table)
+        with TemporaryDirectory() as folder:
+            file = Path(folder) / ARMS_FILE
+            file.write_text(text, encoding="utf-8")
+            store.upload(parent, {ARMS_FILE: file}, tag="arms", digest=short_hash(text), beside=AS_TABLE)
 
     def _read_cursor(self) -> int:
         """The last entry brought over by an earlier process; 0 when unknown or the store is not ready."""
@@ -202,6 +220,8 @@ class MlflowFollower(SweepFollower):
                 sqlite_file(self._uri),
                 aside.name,
             )
+        if ours:
+            bring_home(self._workspace)
         if empty:
             drop_cursors(self._workspace, self._uri)
         self._awaited = [one for one in awaited(self._workspace, self._uri) if one != self._sweep_id]

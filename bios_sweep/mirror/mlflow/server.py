@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bios_sweep.errors import InputError, TrackingError
+from bios_sweep.mirror.mlflow.moved import bring_home
 from bios_sweep.mirror.mlflow.schema import ready_store, sqlite_file
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.records.workspace import Workspace
@@ -73,7 +74,10 @@ def serve_ui(workspace: Workspace, tracking_uri: str, port: int | None = None) -
     if not sqlite_file(tracking_uri).exists():
         raise InputError(f"{sqlite_file(tracking_uri)}: no tracking store yet; run a sweep first")
     port = _usable(port)
-    ready_store(tracking_uri, ours=tracking_uri == default_tracking_uri(workspace))
+    ours = tracking_uri == default_tracking_uri(workspace)
+    ready_store(tracking_uri, ours=ours)
+    if ours:
+        bring_home(workspace)
     log = workspace.root / "ui.log"
     with log.open("wb") as output:
         process = subprocess.Popen(

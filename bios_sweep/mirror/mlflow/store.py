@@ -22,7 +22,10 @@ from mlflow.exceptions import MlflowException
 
 from bios_sweep.errors import TrackingError
 from bios_sweep.mirror.content import NOTE, DataInput, MetricPoint, RunContent, RunStatus
+from bios_sweep.mirror.mlflow.note import SweepLine, experiment_note, listing_of, relisted
+from bios_sweep.mirror.mlflow.shared_view import is_ours
 from bios_sweep.mirror.mlflow.web import sign_in
+from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.secrecy import masked
 
 METRICS_PER_CALL = 800  # of at most 1000 entities, 100 of them params and 100 tags (mlflow.utils.validation)
@@ -141,8 +144,18 @@ class MlflowStore:
         self._log_inputs(known, content.inputs)
         self._set_status(known, content)
 
-    def upload(self, known: MirroredRun, files: Mapping[str, Path], *, tag: str, digest: str) -> None:
+    def upload(
+        self,
+        known: MirroredRun,
+        files: Mapping[str, Path],
+        *,
+        tag: str,
+        digest: str,
+        beside: Mapping[str, str] | None = None,
+    ) -> None:
         """Store files (name in the store -> file) unless the tag says that these are there.
+
+        beside: tags that lead to the files, set with that one.
 
         Raises:
             TrackingError: the artifact store failed; each kind raises errors of its own libraries.
@@ -155,22 +168,43 @@ class MlflowStore:
                 self._client.log_artifact(known.run_id, str(file), folder or None)
             except Exception as error:
                 raise TrackingError(f"artifact {name}: {masked(str(error))}") from error
-        self._log(known, [], {}, {tag: digest})
+        self._log(known, [], {}, {**(beside or {}), tag: digest})
 
-    def note_experiment(self, note: str, time: int) -> None:
-        """Put a note above the experiment's table, unless a later sweep has put its own."""
-        wanted = {NOTE_TIME: str(time), NOTE: note}
-        there = {name: self._experiment.tags.get(name) for name in wanted}
-        if there == wanted or int(there[NOTE_TIME] or 0) > time:
-            return
+    def sweeps(self) -> list[SweepLine]:
+        """Every sweep of the experiment, as its run tells of it."""
+        return [
+            SweepLine(
+                sweep_id=run.data.tags["sweep_id"],
+                run_id=run.info.run_id,
+                started=run.info.start_time,
+                headline=run.data.tags.get("verdict", "none yet"),
+                tuned_file=run.data.tags.get("tuned_file", "none"),
+            )
+            for run in self._search("tags.kind = 'sweep'")
+        ]
+
+    def note_experiment(self, state: SweepState, time: int) -> None:
+        """Put a note above the experiment's table; a later sweep's own stays, and lists this one."""
+        listing = listing_of(self.sweeps(), self.experiment_id)
+        there = {name: self._experiment.tags.get(name) for name in (NOTE_TIME, NOTE)}
+        wanted = {NOTE_TIME: str(time), NOTE: experiment_note(state, listing)}
+        if int(there[NOTE_TIME] or 0) > time:
+            wanted = {NOTE: relisted(there[NOTE] or "", listing)}
         for name, value in wanted.items():
-            self._tag_experiment(name, value)
+            if there[name] != value:
+                self._tag_experiment(name, value)
 
     def save_view(self, view_id: str, envelope: str) -> None:
-        """Offer a saved view of the runs table, where this MLflow is known to read it; else do nothing."""
+        """Offer a saved view of the runs table, where this MLflow is known to read it; else do nothing.
+
+        One that an earlier version saved is replaced, one that a person saved over it stays.
+        """
         key = VIEW + view_id
+        there = self._experiment.tags.get(key)
         views = [name for name in self._experiment.tags if name.startswith(VIEW)]
-        if not mlflow.__version__.startswith(VIEWS_SEEN_WORKING) or key in views or len(views) >= VIEWS_LIMIT:
+        if not mlflow.__version__.startswith(VIEWS_SEEN_WORKING) or there == envelope:
+            return
+        if len(views) >= VIEWS_LIMIT if there is None else not is_ours(there, envelope):
             return
         try:
             self._tag_experiment(key, envelope)

@@ -70,11 +70,14 @@ class MlflowTracker:
 
     def link(self, sweep_id: str, options: str) -> str:
         """One line: where to look at the sweep."""
-        experiment = str(read_cursor(self.workspace, sweep_id, self.uri).get("experiment_id", ""))
         if is_web(self.uri):
-            return f"MLflow: {ui_link(masked(self.uri), experiment, view=sweep_id)}"
-        link = ui_link(LOCAL_UI, experiment, view=sweep_id)
-        return f"MLflow: start `bios-sweep ui{options}`, then {link}"
+            return f"MLflow: {self.page(masked(self.uri), sweep_id)}"
+        return f"MLflow: start `bios-sweep ui{options}`, then {self.page(LOCAL_UI, sweep_id)}"
+
+    def page(self, base_url: str, sweep_id: str) -> str:
+        """The sweep's saved view at a server's address."""
+        experiment = str(read_cursor(self.workspace, sweep_id, self.uri).get("experiment_id", ""))
+        return ui_link(base_url, experiment, view=sweep_id)
 
 
 def default_tracking_uri(workspace: Workspace) -> str:
@@ -122,9 +125,19 @@ def ui_link(base_url: str, experiment_id: str, run_ids: Sequence[str] = (), view
     if run_ids:
         query = urlencode({"runs": json.dumps(list(run_ids)), "experiments": json.dumps([experiment_id])})
         return f"{base}/#/compare-runs?{query}"
+    return f"{base}/{page_of_view(experiment_id, view)}"
+
+
+def page_of_view(experiment_id: str, view: str) -> str:
+    """The experiment's runs in a saved view ('': in none), below a server's address."""
     shown = {"viewStateShareKey": view, "compareRunsMode": "CHART"} if view else {}
     query = urlencode({"workflowType": "machine_learning"} | shown)
-    return f"{base}/#/experiments/{experiment_id}/runs?{query}"
+    return f"#/experiments/{experiment_id}/runs?{query}"
+
+
+def page_of_run(experiment_id: str, run_id: str) -> str:
+    """A run, below a server's address."""
+    return f"#/experiments/{experiment_id}/runs/{run_id}"
 
 
 def _check_sqlite(uri: str, *, made_later: bool) -> None:

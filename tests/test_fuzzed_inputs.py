@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from types import FrameType
@@ -16,7 +16,8 @@ from bios_sweep.cli.bug_report import UNFORESEEN, leave_report, sentence_of
 from bios_sweep.cli.main import main
 from tests.fuzzed import KINDS, PLANTED, drawn
 
-FEW, MANY = 20, int(os.environ.get("BIOS_SWEEP_FUZZ", "5000"))
+FEW = (0, 1, 2, 5, 7, 14, 19)  # seeds, with the first of each kind
+MANY = int(os.environ.get("BIOS_SWEEP_FUZZ", "5000"))
 SECONDS = 20
 LONGEST = 3_200  # characters that a person is told
 
@@ -52,7 +53,7 @@ def answer(words: tuple[str, ...]) -> int:
         return int(ended.code or 0)
 
 
-def hold(seeds: range, folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def hold(seeds: Iterable[int], folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in seeds:
         asked = drawn(seed, folder / str(seed))
         code = answer(asked.words)
@@ -67,14 +68,14 @@ def hold(seeds: range, folder: Path, capsys: pytest.CaptureFixture[str]) -> None
 
 def test_inputs_that_nobody_would_type_have_an_answer(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    hold(range(FEW), tmp_path, capsys)
-    assert {drawn(seed, tmp_path / "again" / str(seed)).kind for seed in range(FEW)} == set(KINDS)
+    hold(FEW, tmp_path, capsys)
+    assert {drawn(seed, tmp_path / "again" / str(seed)).kind for seed in FEW} == set(KINDS)
 
 
 @pytest.mark.slow
 def test_thousands_of_inputs_that_nobody_would_type_have_an_answer(tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    hold(range(FEW, FEW + MANY), tmp_path, capsys)
+    hold(range(MANY), tmp_path, capsys)
 
 
 # What must be refused before the first trial, and how it is said

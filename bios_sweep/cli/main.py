@@ -68,7 +68,12 @@ def _run(args: argparse.Namespace, words: Sequence[str]) -> int:
 
 
 def _parse(words: Sequence[str]) -> argparse.Namespace:
-    """Overrides and flags may mix in any order, also before the verb; argparse's subcommands cannot."""
+    """Overrides and flags may mix in any order, also before the verb; argparse's subcommands cannot.
+
+    `help VERB` is what many programs take for `VERB --help`.
+    """
+    if words[:1] == ["help"]:
+        words = [*words[1:], "--help"]
     place = next((place for place, word in enumerate(words) if word in VERBS), None)
     if place is None and _of_hydra(words):
         words, place = ["plan", *words], 0

@@ -25,7 +25,8 @@ class Draft:
 
     model, data: the group that reads each, and where it is (empty: what comes with the package). doubts:
     settings. cluster: the group, and the address of one that runs already. download: what is not in the local
-    cache may be fetched. small: the budget of the demo. made_by, runs: commands, told in the file's head.
+    cache may be fetched. small: the budget of the demo. made_by, runs: commands on one line each, told in the
+    file's head.
     """
 
     model: tuple[str, str]
@@ -100,4 +101,8 @@ def _sweep(doubts: tuple[str, ...]) -> list[str]:
 
 def quoted(text: str) -> str:
     """A text that YAML reads to the letter, and OmegaConf without filling anything in."""
-    return json.dumps(text.replace("${", "\\${"), ensure_ascii=False)
+    literal = text.replace("${", "\\${")
+    inside = (
+        char if char.isprintable() and char not in '"\\' else json.dumps(char)[1:-1] for char in literal
+    )
+    return f'"{"".join(inside)}"'

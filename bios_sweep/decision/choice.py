@@ -89,6 +89,7 @@ class Most:
 class Choice:
     """What to use now, and why. default: what stands without the study.
 
+    value: where a level is better and not settled, that level, unless another answer of the study serves one.
     served: what the tuned file gives, None where the verdict is about no file.
     most: None where no bound is known. gain, lower: of the value over the default where it is better and not
     settled, or would be the one to use but for the metrics in `costs`, which it is not shown to keep.
@@ -141,7 +142,7 @@ def choice_of(
         ground = Ground.DIVERGED
     elif bound is not None and bound.lower > 0 and _better(word, final):
         ground = Ground.COSTS if costs else Ground.BETTER
-        value = served if costs else settled
+        value = served if costs or served != default else settled
     # what moved together gained together, so no bound is of one value
     most = None if is_any(final.reasons, CONFOUNDED) else _most(claim, levels, screening, final, value)
     if ground == Ground.NOTHING_BETTER and most is None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import shlex
 import tempfile
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from bios_sweep.errors import InputError
 from bios_sweep.execution.gpus import find_gpus
 from bios_sweep.paths import expanded
 from bios_sweep.report.content.beginning import Beginning
+from bios_sweep.report.content.wording import pasted
 
 HERE, ALL = "here", "all"
 HARDWARE = {
@@ -29,6 +31,12 @@ HARDWARE = {
 HUB_ID = re.compile(r"[\w.-]+/[\w.-]+")
 PATTERN = frozenset("*?[")
 FIRST = "learning_rate"
+FLAGS = {  # what an override may not say again
+    "sweeps": "--doubt",
+    **dict.fromkeys(("model", "model.path"), "--model"),
+    **dict.fromkeys(("data", "data.path", "data.name"), "--data"),
+    **dict.fromkeys(("cluster", "cluster.address"), "--hardware"),
+}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,6 +66,7 @@ def begin(wish: Wish) -> Beginning:
         InputError: whatever `plan` refuses, or a file that is there already; nothing is written then.
     """
     require_new(wish.out, force=wish.force)
+    _require_unsaid(wish.overrides)
     asked = Invocation(
         overrides=(f"sweeps={typed(wish.out)}", *wish.overrides), config_dir=wish.config_dir, verb="run"
     )
@@ -66,12 +75,28 @@ def begin(wish: Wish) -> Beginning:
         file = Path(folder) / wish.out.name
         file.write_text(text, encoding="utf-8")
         drafted = replace(asked, overrides=(f"sweeps={file}", *wish.overrides), verb="plan")
-        prepared = replace(prepare(drafted), invocation=asked)
-    summary = planned_here(prepared).summary
+        try:
+            prepared = replace(prepare(drafted), invocation=asked)
+        except InputError as error:  # the draft lies elsewhere until it is written
+            raise InputError(str(error).replace(str(file), str(wish.out))) from None
+    plan = planned_here(prepared).summary
+    summary = replace(plan, warnings=(*_unseen(wish.hardware), *plan.warnings))
     wish.out.parent.mkdir(parents=True, exist_ok=True)
     write_atomically(wish.out, text)
     look = asked.command.replace("bios-sweep run", "bios-sweep plan", 1)
     return Beginning(file=str(wish.out), command=asked.command, look=look, plan=summary)
+
+
+def _require_unsaid(overrides: Sequence[str]) -> None:
+    """Refuse an override of what a flag says: the file would say one thing and its commands another.
+
+    Raises:
+        InputError: it chooses a sweep, a model, data or a cluster.
+    """
+    for word in overrides:
+        key = word.partition("=")[0].lstrip("+~")
+        if key in FLAGS:
+            raise InputError(f"init: {word}: say it with {FLAGS[key]}; the file that is written holds it")
 
 
 def typed(file: Path) -> str:
@@ -158,9 +183,23 @@ def hardware_group(given: str) -> tuple[str, str]:
     )
 
 
+def _unseen(hardware: str) -> list[str]:
+    """What of the hardware was taken at its word."""
+    group, address = hardware_group(hardware)
+    if address:
+        return [
+            f"--hardware {hardware}: was not asked; whether a Ray cluster answers there, the run will tell"
+        ]
+    if group == HARDWARE["gpu"] and not find_gpus():
+        return ["--hardware gpu: no GPU is seen here; the run is for a machine that has one"]
+    return []
+
+
 def _draft(wish: Wish, command: str) -> Draft:
     model = model_source(wish.model)
-    words = ("--model", wish.model, "--data", wish.data, "--doubt", ",".join(wish.doubts))
+    words = ["--model", wish.model, "--data", wish.data, "--doubt", ",".join(wish.doubts)]
+    words += [] if wish.hardware == HERE else ["--hardware", wish.hardware]
+    words += ["--download"] if wish.download else []
     return Draft(
         model=model,
         data=data_source(wish.data),
@@ -168,6 +207,6 @@ def _draft(wish: Wish, command: str) -> Draft:
         cluster=hardware_group(wish.hardware),
         download=wish.download,
         small=model[0] == EMBEDDED,
-        made_by=f"bios-sweep init {shlex.join(words)}".replace("\n", " "),
-        runs=command.replace("\n", " "),
+        made_by=pasted(f"bios-sweep init {shlex.join((*words, *wish.overrides))}"),
+        runs=pasted(command),
     )

@@ -86,6 +86,14 @@ def suggest(plan: Plan, state: State, results: Results, elsewhere: Collection[st
 
     elsewhere: settings that other sweeps of the scenario asked about; no sign asks about them again.
     """
+    found = settling(plan, state, results)
+    if found.study is not None or state.stage != Stage.DONE:
+        return found
+    return _by_signs(plan, state, results, elsewhere, found.open)
+
+
+def settling(plan: Plan, state: State, results: Results) -> Suggestion:
+    """The smallest study of what a sweep left open; none where nothing is, or no study would settle it."""
     if state.stage != Stage.DONE:
         return Suggestion(open=("the sweep is not done; run it to its end first",))
     cells = plan.cells or (plan,)
@@ -97,7 +105,7 @@ def suggest(plan: Plan, state: State, results: Results, elsewhere: Collection[st
     told = tuple(dict.fromkeys(one for one in found if isinstance(one, str)))
     if asks:
         return again(plan, state, asks, told)
-    return _on_top(plan, state, told) or _by_signs(plan, state, results, elsewhere, told)
+    return _on_top(plan, state, told) or Suggestion(open=told)
 
 
 def asked(plan: Plan, question: Question, state: State, results: Results) -> Ask | str | None:
@@ -346,20 +354,29 @@ def _remedied(
 
 def _diverges(plan: Plan, state: State, results: Results) -> bool:
     """Whether the baseline diverged, so that nothing could be judged."""
-    keys = [trial.key for trial in state.needed if trial.arm == plan.baseline.name]
-    return any(results[key].status == Status.DIVERGED for key in keys if key in results)
+    return _any_diverged(state, plan.baseline, results)
+
+
+def _any_diverged(state: State, arm: Arm, results: Results) -> bool:
+    return Status.DIVERGED in _endings(state, arm, results)
 
 
 def gentler(plan: Plan, state: State, results: Results) -> Suggestion:
-    """A baseline that diverges is judged from the next lower learning rate that does not, or half of it."""
+    """A baseline that diverges is judged from a learning rate below every one that diverged.
+
+    The highest that was seen to hold, else half of the lowest that diverged: asked from a rate that diverged
+    itself, the question would come back as it was.
+    """
     study = plan.study
     own = study.baseline.learning_rate
+    arms = plan.arms_of("learning_rate")
+    lowest = min([own, *(arm.settings.learning_rate for arm in arms if _any_diverged(state, arm, results))])
     calm = [
         arm.settings.learning_rate
-        for arm in plan.arms_of("learning_rate")
-        if arm.settings.learning_rate < own and _calm(state, arm, results)
+        for arm in arms
+        if arm.settings.learning_rate < lowest and _calm(state, arm, results)
     ]
-    rate = max(calm, default=own / 2)
+    rate = max(calm, default=lowest / 2)
     new = replace(
         study,
         question=f"The learning rate {own:g} diverges: is {rate:g} right?",
@@ -373,8 +390,11 @@ def gentler(plan: Plan, state: State, results: Results) -> Suggestion:
 
 
 def _calm(state: State, arm: Arm, results: Results) -> bool:
-    ended = [results[t.key].status for t in state.needed if t.arm == arm.name and t.key in results]
-    return bool(ended) and all(status == Status.COMPLETED for status in ended)
+    return _endings(state, arm, results) == {Status.COMPLETED}
+
+
+def _endings(state: State, arm: Arm, results: Results) -> set[str]:
+    return {results[t.key].status for t in state.needed if t.arm == arm.name and t.key in results}
 
 
 def _differing(study: Study, served: Mapping[str, Any]) -> dict[str, Any]:

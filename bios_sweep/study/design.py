@@ -28,7 +28,7 @@ CALLED = ("purpose",)  # a name for margins that stand beside it
 MIDDLE = 0.5  # of a share whose level nobody knows yet; chosen
 HOLDS = ("examples", "steps", "tokens", "epochs")
 # What nobody means, chosen far from what is of use; beyond it a plan would take for ever, or a bound be none.
-MOST_SEEDS, LARGEST_SEED = 1_000, 2**63 - 1  # what a tuned file, and other readers of JSON, can hold
+MOST_SEEDS, LARGEST_SEED = 1_000_000, 2**63 - 1  # what a tuned file, and other readers of JSON, can hold
 MOST_MEASUREMENTS, MOST_PROPOSALS = 10_000, 10_000
 LEAST_PERCENT, MOST_PERCENT = 1e-6, 1_000.0  # of a margin
 LEAST_ALPHA = 1e-9

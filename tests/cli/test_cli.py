@@ -313,7 +313,7 @@ def test_the_help_of_every_verb_shows_examples(capsys, verb):
 
 
 def test_help_and_version(capsys):
-    for flag, told in (("--help", VERBS), ("--version", [f"bios-sweep {__version__}"])):
+    for flag, told in (("--help", VERBS), ("help", VERBS), ("--version", [f"bios-sweep {__version__}"])):
         with pytest.raises(SystemExit) as end:
             main([flag])
         assert end.value.code == 0

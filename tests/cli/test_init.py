@@ -103,6 +103,9 @@ def test_a_file_that_is_there_is_left_alone_unless_force_is_given(capsys, folder
         ((*TAKEN, "--hardware", "moon"), "--hardware moon: choose from here, cpu, gpu, inline"),
         ((*TAKEN, "--out", "mine.txt"), "--out mine.txt: a sweep is a YAML file"),
         (("--model", "embedded", "--data", "bad.json"), "bad.json"),
+        ((*TAKEN, "sweeps=batch_size"), "sweeps=batch_size: say it with --doubt"),
+        ((*TAKEN, "cluster=inline"), "cluster=inline: say it with --hardware"),
+        ((*TAKEN, "data.path=other.json"), "data.path=other.json: say it with --data"),
     ],
 )
 def test_what_cannot_be_used_is_refused_and_nothing_is_written(words, told, capsys, folder):
@@ -134,6 +137,35 @@ def test_names_that_a_shell_or_yaml_would_read_survive(capsys, folder):
     assert plan == ["plan", "sweeps=./my sweeps/a b.yaml"]
     assert main([*plan, "--json"]) == 0
     assert json.loads(capsys.readouterr().out)["trials"] == 15
+
+
+@pytest.mark.parametrize("mark", ["\r", "\x85", "\u2028"])
+def test_a_name_with_a_line_end_in_it_is_read_back_and_its_head_stays_a_comment(mark, capsys, folder):
+    data = folder / f"rows{mark}two.json"
+    data.write_text(json.dumps(ROWS))
+    words = ("--model", "embedded", "--data", str(data), "--hardware", "inline", "seeds=[0,1]")
+    assert main(["init", *words]) == 0
+    written = (folder / "sweeps" / "mine.yaml").read_text()
+    assert yaml.safe_load(written)["data"]["path"] == str(data)
+    head = next(line for line in written.splitlines() if "Made by" in line)
+    assert head.endswith("--hardware inline 'seeds=[0,1]'`; run it with")
+
+
+def test_data_that_forbid_a_verdict_leave_no_chance_of_an_answer(capsys, folder):
+    rows = [json.dumps(row) for row in ROWS[:3]]
+    (folder / "three.jsonl").write_text("\n".join(rows))
+    assert main(["init", "--model", "embedded", "--data", "three.jsonl"]) == 0
+    told = " ".join(capsys.readouterr().out.split())
+    assert told.index("every verdict will be inconclusive") < told.index("What was found")
+    assert "chance of an answer: 0 % that a default that nothing beats is confirmed, 0 % that" in told
+    assert "cheapest lever: data of more clusters, or decision.scope=evaluation" in told
+
+
+def test_hardware_that_was_not_seen_is_told(capsys, monkeypatch):
+    monkeypatch.setattr("bios_sweep.driver.beginning.find_gpus", list)
+    for hardware, told in (("gpu", "no GPU is seen here"), ("nowhere:1", "was not asked")):
+        assert main(["init", *TAKEN, "--hardware", hardware, "--force"]) == 0
+        assert f"--hardware {hardware}: {told}" in " ".join(capsys.readouterr().out.split())
 
 
 @pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.cli.main import main
-from bios_sweep.config.compose import compose_config
+from bios_sweep.config.places import config_root
 
 ONE_SET = "decision.scope=evaluation"  # the files here are too small to speak of others of their kind
 HERE = ("sweeps=learning_rate", "seeds=[0,1]", "cluster=inline", "tracking=none", ONE_SET)
@@ -136,7 +136,7 @@ def test_an_empty_path_is_refused_and_trains_on_nothing_else(refused, word):
 
 @pytest.mark.slow
 def test_a_contradiction_in_a_file_of_the_users_own_is_refused_too(folder, refused):
-    shipped = (Path(compose_config.__code__.co_filename).parents[2] / "conf/data/embedded.yaml").read_text()
+    shipped = (config_root() / "conf/data/embedded.yaml").read_text()
     flag = own(folder, "data/mine", shipped.replace("path: null", "path: my.jsonl", 1))
     assert "data.path: data=embedded brings its own examples" in refused(*HERE, "data=mine", *flag)
     over = f"# @package _global_\ndefaults: [{{override /data: embedded}}]\n{SWEEP}data: {{path: my.jsonl}}\n"
@@ -194,7 +194,7 @@ def test_a_group_of_the_users_own_and_an_exported_baseline_count_as_stated(folde
     assert "method.max_length: method.command has no {max_length}" in refused(
         *HERE, *COMMAND, "baseline=tuned", *flag
     )
-    shipped = (Path(compose_config.__code__.co_filename).parents[2] / "conf/cluster/inline.yaml").read_text()
+    shipped = (config_root() / "conf/cluster/inline.yaml").read_text()
     flag = own(folder, "cluster/mine", shipped + "num_cpus: 3\n")
     [said] = answer("plan", *HERE, "model=planted", "cluster=mine", *flag)["warnings"]
     assert said.startswith("cluster.num_cpus=3 has no effect")

@@ -168,7 +168,10 @@ def test_what_cannot_be_meant_so_is_answered_with_how_to_write_it(
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        (["pln", "sweeps=demo"], "there is no verb 'pln' (did you mean 'plan'?); choose from doctor, plan"),
+        (
+            ["pln", "sweeps=demo"],
+            "there is no verb 'pln' (did you mean 'plan'?); choose from doctor, init, plan",
+        ),
         (["train"], "(did you mean 'run'?)"),
         (["sweeps=demo"], "write bios-sweep plan sweeps=demo"),
         ([], "no verb is given"),

@@ -304,8 +304,9 @@ def test_a_trial_that_runs_on_ray_is_left_at_its_next_measurement_and_goes_on_wh
     words = ("cluster.num_cpus=2", "seeds=[0,1]", "decision.looks=[2]", "model.planted.pause_seconds=2.5")
 
     def act():
-        started = {trial.spec.arm for trial in ray.journal().trials.values() if trial.status == "running"}
-        arms.append(next(arm for arm in sorted(started) if arm != "baseline"))
+        running = [trial for trial in ray.journal().trials.values() if trial.status == "running"]
+        others = [trial for trial in running if trial.spec.arm != "baseline"]
+        arms.append(min(others, key=lambda trial: len(trial.curve)).spec.arm)  # another may end before
         ray.ask("stop", arms[0])
         deadline = time.monotonic() + PATIENCE_SECONDS
         while b'"kind":"left"' not in next(ray.root.glob("sweeps/*/journal.jsonl")).read_bytes():

@@ -8,14 +8,18 @@ import re
 import pytest
 
 from bios_sweep.cli.main import main
-from bios_sweep.decision.choice import Ground
+from bios_sweep.decision.choice import Ground, Most
+from bios_sweep.decision.ladder import LADDER_EDGE, LARGEST
+from bios_sweep.procedure.served import NOT_TRIED, OWN_RATE, SEARCH_SERVED
+from bios_sweep.report.content.advice import advice
 from bios_sweep.report.content.expense import Spent
-from bios_sweep.report.content.first import first_screen
+from bios_sweep.report.content.first import SETTLED, first_screen
+from bios_sweep.report.content.lines import cell_words
 from bios_sweep.report.content.recorded import Recorded, recorded
 from bios_sweep.report.content.setting_rows import Answer, setting_rows
 from bios_sweep.report.text.first import print_first
 from bios_sweep.vocabulary import Word
-from tests.cli.planted import CLASSES, QUIET
+from tests.cli.planted import CLASSES, FURTHER, QUIET
 from tests.report.summaries import planted_study, shown, summary_of
 
 QUESTIONS = {  # what is asked -> how the line that answers it reads, of a sweep with one question open
@@ -123,10 +127,107 @@ def test_a_settled_change_says_what_it_gains_and_a_settled_default_what_it_gives
     )
     cheaper = dataclasses.replace(better, effect_percent=-0.1, lower=-0.3, cost_ratio=0.5)
     assert setting_rows([cheaper])[0].means == "gives away at most 0.30 % (95 % sure); takes x0.50 the time"
-    held = dataclasses.replace(better, now=dataclasses.replace(settled, ground=Ground.WITHHELD))
+    held = dataclasses.replace(
+        better, now=dataclasses.replace(settled, ground=Ground.WITHHELD), withheld=SEARCH_SERVED()
+    )
     assert setting_rows([held])[0].answer == Answer.CHANGE  # to what a joint search serves
     unserved = dataclasses.replace(held, recommended=rate.baseline_level)
     assert setting_rows([unserved])[0].answer == Answer.OPEN
+
+
+def test_a_value_that_another_claim_settled_does_not_make_an_unserved_goal_sure(demo):
+    rate, _ = demo.verdicts
+    now = dataclasses.replace(rate.now, ground=Ground.WITHHELD, value=64, step=None)
+    speed = {"factor": "batch_size", "claim": "speed", "verdict": Word.CONFIRM, "now": now, "best_level": 256}
+    for recommended in (64, 128):  # what another claim serves, or the default
+        fields = {**speed, "recommended": recommended, "baseline_level": 128}
+        held = dataclasses.replace(rate, withheld=NOT_TRIED(settings="learning_rate"), **fields)
+        told = first_screen(dataclasses.replace(demo, verdicts=(held,)))
+        assert told.rows[0].answer == Answer.OPEN
+        assert [line[:7] for line in told.sure] == ["not yet"]
+
+
+def test_a_level_that_is_better_is_named_where_another_answer_serves_another_value(demo):
+    rate, _ = demo.verdicts
+    now = dataclasses.replace(
+        rate.now, ground=Ground.BETTER, value=0.003, served=0.003, gain=0.5, lower=0.3, step=None
+    )
+    verdict = dataclasses.replace(rate, now=now, best_level=0.002, effect_of=0.002, recommended=0.003)
+    (row,) = setting_rows([verdict])
+    assert row.use == "0.003"
+    assert row.means.startswith("0.002 is better than 0.0073")
+    assert row.means.endswith("; the tuned file has 0.003, which another answer of the study settled")
+    assert "Use 0.003: 0.002 is better than" in advice(verdict)
+
+
+def test_what_lies_beyond_the_end_of_a_ladder_is_not_bounded(demo):
+    rank = demo.verdicts[1]
+    end = LADDER_EDGE(level=8, setting="learning_rate", end=LARGEST)
+    now = dataclasses.replace(rank.now, ground=Ground.NOTHING_BETTER)
+    now = dataclasses.replace(now, most=Most(gain=0.25, level=8))
+    open_ = dataclasses.replace(rank, verdict=Word.INCONCLUSIVE, now=now)
+    assert "at most 0.25 % (" in setting_rows([open_])[0].means
+    ended = dataclasses.replace(open_, reasons=(end,))
+    assert "at most 0.25 % against what was tested (" in setting_rows([ended])[0].means
+
+
+def test_no_way_out_is_told_that_is_none(demo):
+    rate, _ = demo.verdicts
+    now = dataclasses.replace(rate.now, ground=Ground.WITHHELD, step=None)
+    fields = {
+        "verdict": Word.REFINE,
+        "now": now,
+        "withheld": OWN_RATE(arm="batch_size x0.5, learning_rate x2"),
+    }
+    stuck = dataclasses.replace(demo, verdicts=(dataclasses.replace(rate, **fields),), asked_next=())
+    (step,) = first_screen(stuck).settling
+    assert not step.command
+    assert step.lines[0].endswith("; both can be set together by hand: batch_size x0.5, learning_rate x2")
+    known = dataclasses.replace(stuck, asked_next=("learning_rate",), following="bios-sweep run --next")
+    assert first_screen(known).settling[0].command == "bios-sweep run --next"
+
+
+@pytest.fixture
+def told(tmp_path, monkeypatch, capsys):
+    """The first screen of a planted sweep, in one line."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "200")
+
+    def run(*words):
+        main(["run", *QUIET, *words])
+        return " ".join(capsys.readouterr().out.split())
+
+    return run
+
+
+def test_the_least_that_pays_keeps_no_default_that_was_not_asked_about(told):
+    text = told(*FURTHER["the least that pays alone"], "model.planted.truth.examples.knee=512000")
+    assert "max_steps (minimum) OPEN (confirm) 1000 whether 1000 is right was not asked" in text
+    assert "yes of max_steps (minimum) (" in text
+    assert SETTLED not in text
+
+
+def test_where_every_rate_diverged_the_next_one_lies_below_them_all(told, capsys):
+    text = told("sweeps=learning_rate", "model.planted.wall=1e-5", "seeds=[0,1]")
+    assert "OPEN (inconclusive) below 0.000125 the default 0.0005 diverged, and so did every lower" in text
+    assert "the same question from a learning rate of 0.0000625" in text
+    assert main(["report", "--full"]) == 0
+    assert "Use a lower rate than 0.000125" in " ".join(capsys.readouterr().out.split())
+
+
+def test_a_cell_of_other_values_is_answered_for_itself_only(told):
+    text = told(*FURTHER["cells without the study's own value"])
+    assert "for train_examples=500 only; not served" in text
+    assert "yes of lora_rank, train_examples=500 only; lora_rank, train_examples=2000 only (" in text
+    assert SETTLED not in text
+    assert cell_words("train_examples=None") == "all examples"
+
+
+def test_a_control_that_holds_asks_for_a_setting_next(told):
+    text = told(*FURTHER["the baseline against itself"])
+    assert "repeat HOLDS (confirm)" in text
+    assert "the control holds; ask about a setting next" in text
+    assert SETTLED not in text
 
 
 def test_a_setting_with_a_value_per_goal_is_one_row(tmp_path, monkeypatch, capsys):
@@ -158,3 +259,12 @@ def test_an_audit_has_the_same_screen(tmp_path, capsys):
         assert any(line.startswith(start) for line in text.splitlines()), start
     assert main(["report", "--from-csv", str(table), "--full"]) == 0
     assert "These runs support" in capsys.readouterr().out
+
+
+def test_an_audit_of_runs_without_seeds_counts_none(tmp_path, capsys):
+    table = tmp_path / "runs.csv"
+    table.write_text("lr,eval_loss\n0.1,2.0\n0.2,1.9\n")
+    assert main(["report", "--from-csv", str(table), "--baseline", "learning_rate=0.1"]) == 0
+    text = " ".join(capsys.readouterr().out.split())
+    assert "arms compared without seeds" in text
+    assert "at 1 seed" not in text

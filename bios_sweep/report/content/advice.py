@@ -26,7 +26,7 @@ from bios_sweep.decision.verdicts import NO_LEVEL, NO_VARIATION
 from bios_sweep.procedure.screening import NO_LEVEL as NONE_TESTED
 from bios_sweep.reasons import is_any
 from bios_sweep.report.content.wording import clean, money, number, plural, told, trained
-from bios_sweep.vocabulary import Word
+from bios_sweep.vocabulary import Status, Word
 
 # what the word says, for those who see it for the first time; never more than was shown
 MEANING: dict[str, str] = {
@@ -91,31 +91,53 @@ def _do(verdict: Verdict, now: Choice) -> str:
         return f"Use {value}"
     if now.ground != Ground.DIVERGED:
         return _kept(verdict, now)
-    if now.value != now.default:
-        return f"Use {value}"
-    if verdict.factor == "learning_rate":
-        return f"Use a lower rate than {value}"
-    return f"Keep {value}, at a lower learning rate"
+    if verdict.factor != "learning_rate":
+        return f"Keep {value}, at a lower learning rate"
+    limit = lower_than(verdict, now)
+    return f"Use {value}" if limit is None else f"Use a lower rate than {number(limit)}"
+
+
+def lower_than(verdict: Verdict, now: Choice) -> Any:
+    """Of a rate whose default diverged: the lowest that did, None where the one to use was seen to hold."""
+    if any(row.level == now.value and row.status != Status.DIVERGED for row in verdict.levels):
+        return None
+    return min([now.default, *(row.level for row in verdict.levels if row.status == Status.DIVERGED)])
 
 
 def because(verdict: Verdict, now: Choice) -> str:
     """Why that value, of a question that is open."""
     default = number(now.default)
     if now.ground == Ground.BETTER:
-        served = number(now.served)
-        kept = "" if now.served in (None, now.value) else f"; the tuned file keeps {served} until then"
-        better = f"it is better than {_than(verdict, default)} by {_at_least(verdict, now)}"
-        return f"{better}, {_unsettled(verdict)}{kept}"
+        best = _best(verdict) if now.served == now.value else "it"
+        better = f"{best} is better than {_than(verdict, default)} by {_at_least(verdict, now)}"
+        return f"{better}, {_unsettled(verdict)}{_meanwhile(now)}"
     if now.ground == Ground.COSTS:
         return f"{_best(verdict)} is better by {_at_least(verdict, now)}, and {_lost(now.costs or ())}"
-    if now.ground == Ground.DIVERGED and now.value != now.default:
-        return f"the default {default} diverged, so nothing was compared"
     if now.ground == Ground.DIVERGED:
-        at_it = "at it " if verdict.factor == "learning_rate" else ""
-        return f"{at_it}the default diverged, so nothing was compared"
+        return _diverged(verdict, now)
     if now.ground == Ground.UNKNOWN:
         return _unknown(verdict)
     return "; ".join(filter(None, (_most(verdict, now), seen(verdict))))
+
+
+def _diverged(verdict: Verdict, now: Choice) -> str:
+    if verdict.factor != "learning_rate":
+        return "the default diverged, so nothing was compared"
+    limit = lower_than(verdict, now)
+    if limit == now.default:
+        return "at it the default diverged, so nothing was compared"
+    lower = "" if limit is None else ", and so did every lower rate that was tested"
+    return f"the default {number(now.default)} diverged{lower}, so nothing was compared"
+
+
+def _meanwhile(now: Choice) -> str:
+    """What the tuned file has while a better level is open."""
+    served = number(now.served)
+    if now.served is None:
+        return ""
+    if now.served == now.value:
+        return f"; the tuned file has {served}, which another answer of the study settled"
+    return f"; the tuned file keeps {served} until then"
 
 
 def _at_least(verdict: Verdict, now: Choice) -> str:

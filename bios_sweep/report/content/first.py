@@ -10,16 +10,17 @@ from dataclasses import dataclass
 
 from bios_sweep.decision.sentences import confidence_text
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.procedure.served import OWN_RATE
 from bios_sweep.report.content.advice import next_line
 from bios_sweep.report.content.expense import Spent
-from bios_sweep.report.content.lines import counts_line, first_line, no_verdict, titled
-from bios_sweep.report.content.setting_rows import SettingRow, is_open, setting_rows
+from bios_sweep.report.content.lines import counts_line, first_line, no_verdict
+from bios_sweep.report.content.setting_rows import SettingRow, is_open, named, setting_rows
 from bios_sweep.report.content.summary import FailureRow, Summary
 from bios_sweep.report.content.wording import clean, listed, money, plural, trained
 from bios_sweep.vocabulary import Stage
 
 SETTLED = "nothing more is needed for this model, data and method"
-NO_STEP = "no single step settles it; `bios-sweep suggest` writes the next study where there is one"
+NO_STUDY = "no further study is known that would settle it"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,14 +57,15 @@ class FirstScreen:
 def first_screen(summary: Summary) -> FirstScreen:
     """Of a sweep, as far as it is."""
     verdicts = summary.verdicts
+    rows = setting_rows(verdicts)
     return FirstScreen(
         question=summary.question or summary.sweep,
         about=(f"{summary.scenario}  ({summary.sweep_id})", f"judged on {summary.judged_on}"),
         alert=first_line(summary),
-        rows=setting_rows(verdicts),
+        rows=rows,
         nothing_yet="" if verdicts else no_verdict(summary),
         sure=sure_lines(verdicts),
-        settling=_settling(verdicts, done=summary.final),
+        settling=_open(summary) or (_nothing_more(rows) if summary.final else ()),
         cost=_cost(summary.spent),
         counts=counts_line(summary.counts),
         failures=summary.failures,
@@ -76,7 +78,7 @@ def sure_lines(verdicts: Sequence[Verdict]) -> tuple[str, ...]:
     """What is settled, by confidence and seeds; then what is open, by the reason."""
     settled: dict[str, list[str]] = {}
     still: dict[str, list[str]] = {}
-    for title, verdict in titled(verdicts):
+    for title, verdict in named(verdicts):
         if is_open(verdict):
             still.setdefault(_why(verdict), []).append(title)
         else:
@@ -94,17 +96,33 @@ def _why(verdict: Verdict) -> str:
     return f": {clean(why)}" if why else ""
 
 
-def _settling(verdicts: Sequence[Verdict], *, done: bool) -> tuple[Settling, ...]:
+def _open(summary: Summary) -> tuple[Settling, ...]:
     """The cheapest step of every open question, those that one command goes on with together."""
     steps: dict[str, list[str]] = {}
-    for title, verdict in titled(verdicts):
+    for title, verdict in named(summary.verdicts):
         if is_open(verdict):
-            step = verdict.now.step if verdict.now else None
-            text = next_line(verdict) or NO_STEP
-            steps.setdefault(step.command if step else "", []).append(f"{title}: {text}")
-    if not steps:
-        return (Settling(lines=(SETTLED,)),) if done and verdicts else ()
+            text, command = _step(verdict, summary)
+            steps.setdefault(command, []).append(f"{title}: {text}")
     return tuple(Settling(lines=tuple(lines), command=command) for command, lines in steps.items())
+
+
+def _step(verdict: Verdict, summary: Summary) -> tuple[str, str]:
+    """What would settle it, and the command; a way out is named only where there is one."""
+    step = verdict.now.step if verdict.now else None
+    if step is not None:
+        return next_line(verdict), step.command
+    if verdict.factor in summary.asked_next:
+        return "the study that follows asks it on top of what is served", summary.following
+    if verdict.withheld is not None and verdict.withheld.kind == OWN_RATE:
+        return f"{NO_STUDY}; both can be set together by hand: {verdict.withheld.facts['arm']}", ""
+    return NO_STUDY, ""
+
+
+def _nothing_more(rows: Sequence[SettingRow]) -> tuple[Settling, ...]:
+    """That all is settled, and what the answers leave out."""
+    unsaid = [f"{row.setting}: {row.unsaid}" for row in rows if row.unsaid]
+    whole = [SETTLED] if len(unsaid) < len(rows) else []
+    return (Settling(lines=(*whole, *unsaid)),) if rows else ()
 
 
 def _cost(spent: Spent) -> str:

@@ -17,11 +17,12 @@ def first_of_audit(answer: Audit) -> FirstScreen:
     flaws = [flaw.sentence for flaw in answer.flaws if flaw.severity == SERIOUS]
     weak = [f"weakened by: {clean(sentence)}" for sentence in flaws[:FLAWS]]
     default = answer.parts[0].arms.baseline.name
-    arms, seeds = plural(len(answer.compared), "arm"), plural(len(answer.seeds), "seed")
+    arms = plural(len(answer.compared), "arm")
+    seeds = "without seeds" if _seedless(answer) else f"at {plural(len(answer.seeds), 'seed')}"
     return FirstScreen(
         question="What do these runs support?",
         about=(
-            f"{answer.source}: {arms} compared at {seeds}; the default: {default}",
+            f"{answer.source}: {arms} compared {seeds}; the default: {default}",
             f"judged on {answer.table.metric.words}",
             *column_lines(answer),
         ),
@@ -32,6 +33,12 @@ def first_of_audit(answer: Audit) -> FirstScreen:
         counts=f"{plural(answer.table.rows, 'run')} = {ended}",
         cautions=len(answer.flaws) - len(weak) + len(answer.table.notes),
     )
+
+
+def _seedless(answer: Audit) -> bool:
+    """Whether the table names no seeds; our own tables always do."""
+    found, table = answer.table.columns, answer.table
+    return not table.ours and bool(found.value) and not found.seed
 
 
 def column_lines(answer: Audit) -> tuple[str, ...]:
@@ -53,7 +60,7 @@ def column_lines(answer: Audit) -> tuple[str, ...]:
         "outcomes": [column for column in found.outcomes if column != found.value],
     }
     parts = [f"{kind} {listed(names)}" for kind, names in told.items() if names]
-    seed = f"seeds {found.seed}" if found.seed else "no seeds"
+    seed = "no seeds" if _seedless(answer) else f"seeds {found.seed}"
     return (
         clean(f"columns: metric {found.value}; {seed}; {'; '.join(parts) or 'no settings'}"),
         "taken otherwise with --setting COL, --outcome COL, --context COL",

@@ -8,7 +8,7 @@ from bios_sweep.claims import CLAIMS, claim_named
 from bios_sweep.decision.claims.evidence import OF_SEEDS
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.statement import Verdict, question_titles
-from bios_sweep.procedure.served import NOT_SERVED, UNFINISHED
+from bios_sweep.procedure.served import NOT_SERVED, OTHER_CELL, UNFINISHED
 from bios_sweep.report.content.summary import Counts, FailureRow, Summary
 from bios_sweep.report.content.wording import (
     bounded,
@@ -24,14 +24,26 @@ from bios_sweep.report.content.wording import (
 from bios_sweep.units import common_unit
 from bios_sweep.vocabulary import Status, Word
 
+EXAMPLES = "train_examples"
+
 
 def titled(verdicts: Sequence[Verdict]) -> list[tuple[str, Verdict]]:
     """Verdicts by name: the factor, its claim where the factor has several, its cell where it has one.
 
     `batch_size (quality)`, `lora_rank, train_examples=500`.
     """
-    names = question_titles([(verdict.factor, verdict.claim, verdict.cell) for verdict in verdicts])
-    return list(zip(map(clean, names), verdicts, strict=True))
+    asked = [(verdict.factor, verdict.claim, cell_words(verdict.cell)) for verdict in verdicts]
+    return list(zip(map(clean, question_titles(asked)), verdicts, strict=True))
+
+
+def cell_words(cell: str) -> str:
+    """A cell as it is read: data without a limit are all of them."""
+    return cell.replace(f"{EXAMPLES}=None", "all examples")
+
+
+def of_other_cell(verdict: Verdict) -> bool:
+    """Whether it is of a cell whose values are not the study's own: it holds there only."""
+    return verdict.withheld is not None and verdict.withheld.kind == OTHER_CELL
 
 
 def contrast(verdict: Verdict) -> str:

@@ -19,6 +19,7 @@ from bios_sweep.procedure.coarser import margin_words, times_as_coarse
 from bios_sweep.procedure.state import Results
 from bios_sweep.rehearsal.noise import EARLIER, Noise
 from bios_sweep.rehearsal.quick import Chances, Design, chances_of
+from bios_sweep.report.content.scope import too_few_clusters
 from bios_sweep.report.content.sections import Section, section
 from bios_sweep.report.content.summary import MetricRow
 from bios_sweep.report.content.wording import NONE, duration, number, times
@@ -125,9 +126,10 @@ class _Study:
 
 
 def _study_chances(plan: Plan, rule: DecisionRule, percent: float, noise: float) -> _Study | None:
-    """None where one seed decides nothing."""
+    """None where one seed decides nothing. Data that forbid a verdict leave no chance of one."""
     if rule.looks[0] < 2:
         return None
+    barred = too_few_clusters(plan)
     cells = plan.cells or (plan,)
     sizes = [len(cell.arms_of(factor.name)) for cell in cells for factor in plan.study.factors]
     tried = max(1, sum(len(cell.arms) - 1 for cell in cells))
@@ -150,8 +152,8 @@ def _study_chances(plan: Plan, rule: DecisionRule, percent: float, noise: float)
         return None
     default = max(one.seeds for one in found) * len(cells)
     return _Study(
-        confirms=min(one.confirmed for one in found),
-        finds=min(one.found for one in found),
+        confirms=0.0 if barred else min(one.confirmed for one in found),
+        finds=0.0 if barred else min(one.found for one in found),
         trials=round(default + sum(one.level_trials for one in found), 1),
     )
 
@@ -161,6 +163,10 @@ def _lever(plan: Plan, rows: list[MarginRow], noise: float, command: str) -> str
     _, own, double = rows
     if own.confirms is None or own.confirms >= LIKELY:
         return ""
+    if too_few_clusters(plan):
+        return (
+            "data of more clusters, or decision.scope=evaluation for answers about this evaluation set alone"
+        )
     rule = plan.study.decision
     last = math.ceil(MORE_LOOKS * rule.looks[-1])
     longer = _study_chances(plan, replace(rule, looks=(*rule.looks, last)), own.percent, noise)

@@ -41,19 +41,20 @@ def where(root: Path) -> str:
 
 def tuned_line(summary: Summary, file: Path) -> str:
     """Where a sweep's tuned defaults lie, or why there are none; nothing where none are due yet."""
+    place = pasted(str(file))
     if not summary.final:
         again = "they are written again once those have ended"
-        return f"tuned defaults: {file}, as of before trials ran again; {again}" if file.is_file() else ""
+        return f"tuned defaults: {place}, as of before trials ran again; {again}" if file.is_file() else ""
     if summary.no_file:
         return f"tuned defaults: none, {summary.no_file}"
     if not file.is_file():
-        return f"tuned defaults: none, {file} is gone; the same command writes it again"
+        return f"tuned defaults: none, {place} is gone; the same command writes it again"
     if summary.served or any(summary.profiles.values()):
-        return f"tuned defaults: {pasted(str(file))}"
+        return f"tuned defaults: {place}"
     settled = any(verdict.withheld is not None for verdict in summary.verdicts)
     why = (
         "no value: what was settled is served to nobody"
         if settled
         else "no value yet: every question is open"
     )
-    return f"tuned defaults: {file} ({why})"
+    return f"tuned defaults: {place} ({why})"

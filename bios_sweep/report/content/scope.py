@@ -41,13 +41,23 @@ def scope_of(plan: Plan, finding: Finding, budgets: Budgets | None = None) -> st
     return f"{where}, model {scenario.model.name}, {scenario.method.name}; {held_words(plan, budgets)}"
 
 
+def _clusters_asked(plan: Plan) -> int:
+    """Clusters that verdicts have to generalise over; 0 where they need not, or where none are known."""
+    study = plan.study
+    return 0 if study.decision.scope == "evaluation" else study.scenario.data.clusters_of(study.metric.name)
+
+
+def too_few_clusters(plan: Plan) -> bool:
+    """Whether the data forbid every verdict, whatever the trials say."""
+    return 0 < _clusters_asked(plan) < FEWEST_CLUSTERS
+
+
 def few_clusters(plan: Plan) -> list[str]:
     """What a plan warns of where the evaluation comes from few documents: wide bounds or no answer."""
-    study, data = plan.study, plan.study.scenario.data
-    count = data.clusters_of(study.metric.name)
-    if study.decision.scope == "evaluation" or not 0 < count < FEW_CLUSTERS:
+    study, count = plan.study, _clusters_asked(plan)
+    if not 0 < count < FEW_CLUSTERS:
         return []
-    items = data.items_of(study.metric.name)
+    items = study.scenario.data.items_of(study.metric.name)
     examples = f"the {items:,} evaluation examples come from {count} clusters"
     effect = (
         f"fewer than {FEWEST_CLUSTERS} say nothing of others, so every verdict will be inconclusive"

@@ -13,16 +13,22 @@ from bios_sweep.checks import is_number
 from bios_sweep.claims import CLAIMS, claim_named
 from bios_sweep.decision.choice import Choice, Ground
 from bios_sweep.decision.claims.judgement import words_of
+from bios_sweep.decision.finding import EDGE
+from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.sentences import confidence_text
 from bios_sweep.decision.statement import Verdict
-from bios_sweep.report.content.advice import ASIDE, because, meaning, seen
+from bios_sweep.procedure.served import SEARCH_SERVED
+from bios_sweep.reasons import is_any
+from bios_sweep.report.content.advice import ASIDE, because, lower_than, meaning, seen
+from bios_sweep.report.content.lines import cell_words, of_other_cell, titled
 from bios_sweep.report.content.wording import NONE, clean, number, times, told
 from bios_sweep.vocabulary import Word
 
 
 class Answer(StrEnum):
-    """What becomes of the value that the user has."""
+    """What becomes of the value that the user has. HOLDS: of a control, which has none."""
 
+    HOLDS = "HOLDS"
     KEEP = "KEEP"
     CHANGE = "CHANGE"
     OPEN = "OPEN"
@@ -32,7 +38,8 @@ class Answer(StrEnum):
 class SettingRow:
     """One setting. word: of the verdict. use: the value to use now. means: what it gains or gives away.
 
-    goals: the same in a line for every other thing that one may want of the setting.
+    goals: the same in a line for every other thing that one may want of the setting. unsaid: what a settled
+    answer leaves out; empty where it is all that can be asked.
     """
 
     setting: str
@@ -41,6 +48,7 @@ class SettingRow:
     use: str
     means: str
     goals: tuple[str, ...] = ()
+    unsaid: str = ""
 
 
 def setting_rows(verdicts: Sequence[Verdict]) -> tuple[SettingRow, ...]:
@@ -54,15 +62,20 @@ def setting_rows(verdicts: Sequence[Verdict]) -> tuple[SettingRow, ...]:
 def answer_of(verdict: Verdict) -> Answer:
     """Keep or change where the question is settled, by the value that is served; else it is open.
 
-    Settled and not served is open, unless another answer of the study serves a value for the setting. The
-    least that will do, and a control, are nobody's value: they leave the default as it is.
+    Settled and not served is open, unless the winner of a joint search is served in its place: that was
+    judged beside it, while a value that another claim settled says nothing about this goal. In a cell of
+    other values than the study's own nothing is served; there the answer is for that cell only. The least
+    that will do is nobody's value: it leaves the default as it is.
     """
     now = verdict.now
     if verdict.verdict not in (Word.CONFIRM, Word.REFINE) or now is None:
         return Answer.OPEN
     if now.ground == Ground.WITHHELD:
+        searched = verdict.withheld is not None and verdict.withheld.kind == SEARCH_SERVED
         moved = verdict.recommended not in (None, verdict.baseline_level)
-        return Answer.CHANGE if moved else Answer.OPEN
+        return Answer.CHANGE if searched and moved else Answer.OPEN
+    if words_of(verdict.claim).unmoved:
+        return Answer.HOLDS
     kept = verdict.best_level in (None, verdict.baseline_level) or _for_nobody(verdict)
     return Answer.KEEP if kept else Answer.CHANGE
 
@@ -78,14 +91,45 @@ def is_open(verdict: Verdict) -> bool:
 
 def _row(verdicts: Sequence[Verdict]) -> SettingRow:
     main = next((one for one in verdicts if claim_named(one.claim).for_everyone), verdicts[0])
+    unasked = not_asked(main)
+    name = f"{main.factor} ({main.claim})" if unasked else main.factor
     return SettingRow(
-        setting=clean(f"{main.factor}, {main.cell}" if main.cell else main.factor),
-        answer=answer_of(main),
+        setting=clean(", ".join(filter(None, (name, cell_words(main.cell))))),
+        answer=Answer.OPEN if unasked else answer_of(main),
         word=clean(main.verdict),
         use=use(main),
-        means=": ".join(filter(None, (_for_whom(main), _means(main)))),
+        means="; ".join(filter(None, (unasked, ": ".join(filter(None, (_for_whom(main), _means(main))))))),
         goals=tuple(_goal(one) for one in verdicts if one is not main),
+        unsaid=unasked or _unsaid(main),
     )
+
+
+def _unsaid(verdict: Verdict) -> str:
+    if words_of(verdict.claim).unmoved:
+        return "the control holds; ask about a setting next"
+    return f"this holds {only_there(verdict)}" if of_other_cell(verdict) else ""
+
+
+def only_there(verdict: Verdict) -> str:
+    """`for train_examples=500 only`, where it is of a cell that is not the study's own."""
+    return f"for {cell_words(verdict.cell)} only" if of_other_cell(verdict) else ""
+
+
+def named(verdicts: Sequence[Verdict]) -> list[tuple[str, Verdict]]:
+    """Verdicts by a name that claims no more than they say: also of the least that will do, asked alone."""
+    found = []
+    for title, verdict in titled(verdicts):
+        alone = not_asked(verdict) and not title.startswith(f"{verdict.factor} (")
+        whole = title.replace(verdict.factor, f"{verdict.factor} ({verdict.claim})", 1) if alone else title
+        found.append((f"{whole} only" if of_other_cell(verdict) else whole, verdict))
+    return found
+
+
+def not_asked(verdict: Verdict) -> str:
+    """Where the least that will do is asked alone: that the default itself is not in question."""
+    if not _for_nobody(verdict) or words_of(verdict.claim).unmoved:
+        return ""
+    return f"whether {number(verdict.baseline_level)} is right was not asked"
 
 
 def _for_whom(verdict: Verdict) -> str:
@@ -96,12 +140,12 @@ def _for_whom(verdict: Verdict) -> str:
 
 def _goal(verdict: Verdict) -> str:
     wish = words_of(verdict.claim).goal or clean(verdict.claim)
+    still = f"{Answer.OPEN}, until then " if is_open(verdict) else ""
     if _for_nobody(verdict) and not is_open(verdict):
         return f"{wish}: {number(verdict.best_level)} ({clean(verdict.verdict)})"
     if verdict.now is not None and verdict.now.ground == Ground.WITHHELD:
         best = number(verdict.best_level)
-        return f"{wish}: {use(verdict)}; {best} ({clean(verdict.verdict)}) is not served"
-    still = f"{Answer.OPEN}, until then " if is_open(verdict) else ""
+        return f"{wish}: {still}{use(verdict)}; {best} ({clean(verdict.verdict)}) is not served"
     return f"{wish}: {still}{use(verdict)} ({clean(verdict.verdict)})"
 
 
@@ -112,12 +156,11 @@ def use(verdict: Verdict) -> str:
         return NONE
     if now.ground == Ground.SETTLED and verdict.recommended is not None and verdict.withheld is None:
         return number(verdict.recommended)
-    if now.ground == Ground.BETTER and verdict.recommended not in (None, now.default):
-        return number(verdict.recommended)  # what a joint search serves
     if now.ground == Ground.SETTLED and _for_nobody(verdict):
         return number(verdict.baseline_level)
-    if now.ground == Ground.DIVERGED and verdict.factor == "learning_rate" and now.value == now.default:
-        return f"below {number(now.value)}"
+    if now.ground == Ground.DIVERGED and verdict.factor == "learning_rate":
+        limit = lower_than(verdict, now)
+        return number(now.value) if limit is None else f"below {number(limit)}"
     return number(now.value)
 
 
@@ -136,7 +179,8 @@ def _means(verdict: Verdict) -> str:
         return words.advice.format(value=number(verdict.best_level))
     gain = _given_away(verdict, now) if answer_of(verdict) == Answer.KEEP else _gained(verdict)
     unserved = f"not served: {verdict.withheld}" if verdict.withheld else ""
-    return clean("; ".join(filter(None, (gain or meaning(verdict), _as_many(verdict), unserved))))
+    told = (gain or meaning(verdict), _as_many(verdict), only_there(verdict), unserved)
+    return clean("; ".join(filter(None, told)))
 
 
 def _given_away(verdict: Verdict, now: Choice) -> str:
@@ -147,7 +191,8 @@ def _given_away(verdict: Verdict, now: Choice) -> str:
     aside = any(row.status == ASIDE for row in verdict.levels)
     if now.most.gain <= 0:
         return f"nothing else that was {'compared' if aside else 'tested'} is better {sure}"
-    of = " of what was compared" if aside else ""
+    ends = is_any(verdict.reasons, EDGE, LADDER_EDGE)  # what lies beyond is not bounded
+    of = " of what was compared" if aside else " against what was tested" if ends else ""
     longer = " to the default trained as long" if now.most.same_time else ""
     return f"gives away at most {_amount(verdict, now.most.gain)}{longer}{of} {sure}"
 

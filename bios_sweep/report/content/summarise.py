@@ -9,6 +9,7 @@ from bios_sweep.procedure.decidable import undecided_lines
 from bios_sweep.procedure.pairing import pairing_lines
 from bios_sweep.procedure.served import no_file
 from bios_sweep.procedure.state import Results, State
+from bios_sweep.procedure.suggestion import settling
 from bios_sweep.report.content.arm_rows import arm_row, arms_of, curves_of
 from bios_sweep.report.content.asked_before import changed_lines
 from bios_sweep.report.content.by_hand import stopped_lines
@@ -80,8 +81,15 @@ def summarise(plan: Plan, state: State, results: Results, ways: Ways) -> Summary
         notes=(*plan.notes, *plan.study.scenario.data.told, *evaluated_lines(results.values())),
         command=ways.command,
         spent=spent_on(state, results, ways.tariff),
+        asked_next=_asked_next(plan, state, results),
+        following=ways.following,
     )
     return replace(summary, headline=headline(summary))
+
+
+def _asked_next(plan: Plan, state: State, results: Results) -> tuple[str, ...]:
+    study = settling(plan, state, results).study
+    return () if study is None else tuple(factor.name for factor in study.factors)
 
 
 def count_trials(state: State, results: Results) -> Counts:

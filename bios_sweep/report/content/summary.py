@@ -93,7 +93,8 @@ class Summary:
     variations do to the metrics that do not decide; None where one metric is judged. movements: of a crossed
     study, whether the best level moves; None where that was not asked. takes: time and memory of what learns,
     None where that is no factor. anew: by question, which later study answered it anew; None where none did.
-    spent: on its trials so far.
+    spent: on its trials so far. asked_next: settings that are open and that the study which follows asks
+    about; following: its command.
     """
 
     headline: str = ""
@@ -134,6 +135,8 @@ class Summary:
     takes: tuple[TakesRow, ...] | None = field(default=None, metadata=OPTIONAL)
     anew: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
     spent: Spent = field(default_factory=Spent, metadata=LEFT_OUT)
+    asked_next: tuple[str, ...] = field(default=(), metadata=LEFT_OUT)
+    following: str = field(default="", metadata=LEFT_OUT)
 
     @property
     def scale(self) -> Scale:

@@ -17,12 +17,12 @@ def print_beginning(answer: Beginning, console: Console) -> None:
     plan = answer.plan
     line(console, f"{plan.question}", HEAD)
     line(console, f"{plan.scenario}, judged on {plan.judged_on}")
+    bullets(console, "Warnings", plan.warnings)
     bullets(
         console,
         "What was found",
         [text for text in (defaults_line(plan), data_line(plan), *plan.notes) if text],
     )
-    bullets(console, "Warnings", plan.warnings)
     if plan.margins is not None:
         print_section(margins_section(plan.margins, plan.metric), console)
     console.print()

@@ -20,7 +20,12 @@ TABLED = 76  # columns from which the rows are a table; below each is a short pa
 SHOWN = 12  # rows; the rest is in the full text (chosen, not measured)
 LINES = 6  # that answer one question (chosen, not measured)
 NOTEBOOK = 100  # columns of a screen that is returned as text
-STYLES = {Answer.KEEP: "green", Answer.CHANGE: "bold cyan", Answer.OPEN: "yellow"}
+STYLES = {
+    Answer.HOLDS: "green",
+    Answer.KEEP: "green",
+    Answer.CHANGE: "bold cyan",
+    Answer.OPEN: "yellow",
+}
 LABELS = ("sure?", "to be sure", "cost")
 LABEL = max(map(len, LABELS)) + 1
 

@@ -85,7 +85,7 @@ CASES = (
         files={
             "a.json": array(each(lambda n: {key.capitalize(): value for key, value in alpaca(n).items()}))
         },
-        ends="data.columns={instruction: Instruction, input: Input, output: Output} reads it",
+        ends="'data.columns={instruction: Instruction, input: Input, output: Output}' reads it",
     ),
     case(
         name="capital keys, named",

@@ -79,7 +79,7 @@ CASES = (
     case(
         name="question and answer",
         files={"qa.jsonl": lines(QA)},
-        ends="data.columns={prompt: question, completion: answer} reads it",
+        ends="'data.columns={prompt: question, completion: answer}' reads it",
     ),
     case(
         name="question and answer, named",

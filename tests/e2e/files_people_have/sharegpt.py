@@ -105,7 +105,7 @@ CASES = (
         name="the key conversation",
         files={"s.jsonl": lines(each(lambda n: {"conversation": sharegpt(n)["conversations"]}))},
         model=CHAT,
-        ends="data.columns={conversations: conversation} reads it",
+        ends="'data.columns={conversations: conversation}' reads it",
     ),
     case(
         name="user and text named",

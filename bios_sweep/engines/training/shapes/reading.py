@@ -158,7 +158,7 @@ class Reader:
         names = ", ".join(sorted(row)) or "(none)"
         return DataError(
             f"{place}: {key} is missing, for data.shape={shape.name} reads {shape.help}, and the record has "
-            f"{names}; leave data.shape out, or say which column is meant: data.columns={{{key}: COLUMN}}"
+            f"{names}; leave data.shape out, or say which column is meant: 'data.columns={{{key}: COLUMN}}'"
         )
 
     def _own(self, row: Row, place: str) -> Shape:

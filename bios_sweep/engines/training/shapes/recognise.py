@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from itertools import combinations
@@ -81,9 +82,9 @@ def unknown(place: str, row: Row) -> DataError:
     columns = _talk_in(row) or _texts_in(row)
     if columns:
         given = ", ".join(f"{key}: {_shown(column)}" for key, column in columns.items())
-        way_out = f"data.columns={{{given}}} reads it"
+        way_out = f"{shlex.quote(f'data.columns={{{given}}}')} reads it"
     else:
-        way_out = "data.columns={prompt: ..., completion: ...} says what they are"
+        way_out = "'data.columns={prompt: ..., completion: ...}' says what they are"
     if any(set(key) & set(NO_NAME) for key in map(str, row)):
         way_out += "; where these are no names but a first row, write a line of names before it"
     return DataError(f"{place}: has the keys {names}; a record is {SHAPES_HELP}; {way_out}")

@@ -106,6 +106,9 @@ def _open(summary: Summary) -> tuple[Settling, ...]:
     return tuple(Settling(lines=tuple(lines), command=command) for command, lines in steps.items())
 
 
+ARM = "arm"  # the fact of OWN_RATE that names what was best together
+
+
 def _step(verdict: Verdict, summary: Summary) -> tuple[str, str]:
     """What would settle it, and the command; a way out is named only where there is one."""
     step = verdict.now.step if verdict.now else None
@@ -114,7 +117,7 @@ def _step(verdict: Verdict, summary: Summary) -> tuple[str, str]:
     if verdict.factor in summary.asked_next:
         return "the study that follows asks it on top of what is served", summary.following
     if verdict.withheld is not None and verdict.withheld.kind == OWN_RATE:
-        return f"{NO_STUDY}; both can be set together by hand: {verdict.withheld.facts['arm']}", ""
+        return f"{NO_STUDY}; both can be set together by hand: {verdict.withheld.facts[ARM]}", ""
     return NO_STUDY, ""
 
 

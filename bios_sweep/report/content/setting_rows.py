@@ -118,8 +118,9 @@ def only_there(verdict: Verdict) -> str:
 def named(verdicts: Sequence[Verdict]) -> list[tuple[str, Verdict]]:
     """Verdicts by a name that claims no more than they say: also of the least that will do, asked alone."""
     found = []
+    asked = {(verdict.factor, verdict.claim) for verdict in verdicts}
     for title, verdict in titled(verdicts):
-        alone = not_asked(verdict) and not title.startswith(f"{verdict.factor} (")
+        alone = not_asked(verdict) and sum(factor == verdict.factor for factor, _ in asked) == 1
         whole = title.replace(verdict.factor, f"{verdict.factor} ({verdict.claim})", 1) if alone else title
         found.append((f"{whole} only" if of_other_cell(verdict) else whole, verdict))
     return found

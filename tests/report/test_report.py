@@ -15,10 +15,10 @@ from bios_sweep.records.workspace import Owner
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.arm_rows import results_rows
 from bios_sweep.report.content.expense import Tariff
+from bios_sweep.report.content.failure_rows import FailureRow
 from bios_sweep.report.content.lines import verdict_line
 from bios_sweep.report.content.plan_cost import Prices, Rate
 from bios_sweep.report.content.plan_summary import summarise_plan
-from bios_sweep.report.content.summary import FailureRow
 from bios_sweep.report.content.tally import Progress
 from bios_sweep.report.content.wording import count, duration, gain, interval, number
 from bios_sweep.report.figures.files import figures_of, save_figures

@@ -13,9 +13,10 @@ from bios_sweep.decision.statement import Verdict
 from bios_sweep.procedure.served import OWN_RATE
 from bios_sweep.report.content.advice import next_line
 from bios_sweep.report.content.expense import Spent
+from bios_sweep.report.content.failure_rows import FailureRow
 from bios_sweep.report.content.lines import counts_line, first_line, no_verdict
 from bios_sweep.report.content.setting_rows import SettingRow, is_open, named, setting_rows
-from bios_sweep.report.content.summary import FailureRow, Summary
+from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import clean, listed, money, plural, trained
 from bios_sweep.vocabulary import Stage
 

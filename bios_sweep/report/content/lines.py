@@ -9,7 +9,8 @@ from bios_sweep.decision.claims.evidence import OF_SEEDS
 from bios_sweep.decision.claims.judgement import words_of
 from bios_sweep.decision.statement import Verdict, question_titles
 from bios_sweep.procedure.served import NOT_SERVED, OTHER_CELL, UNFINISHED
-from bios_sweep.report.content.summary import Counts, FailureRow, Summary
+from bios_sweep.report.content.failure_rows import FailureRow
+from bios_sweep.report.content.summary import Counts, Summary
 from bios_sweep.report.content.wording import (
     bounded,
     clean,

@@ -17,6 +17,7 @@ from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.looks import out_of
 from bios_sweep.procedure.state import Results, State
 from bios_sweep.report.content.expense import Tariff, hours_of
+from bios_sweep.report.content.failure_rows import FailureRow, failure_rows
 from bios_sweep.report.content.tally import Progress
 from bios_sweep.report.content.wording import plural
 from bios_sweep.study.plan import Plan
@@ -44,18 +45,6 @@ class LiveArm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class LiveFailure:
-    """A trial that failed or diverged, and why."""
-
-    arm: str
-    seed: int
-    key: str
-    status: str
-    failure: str
-    cause: str
-
-
-@dataclass(frozen=True, kw_only=True)
 class Standing:
     """What the results so far amount to.
 
@@ -67,7 +56,7 @@ class Standing:
     stage: str
     arms: tuple[LiveArm, ...]
     next_look: str
-    failures: tuple[LiveFailure, ...]
+    failures: tuple[FailureRow, ...]
     hours: float
     hours_left: float | None
     money: float | None
@@ -105,7 +94,7 @@ def standing_of(
         stage=state.stage,
         arms=tuple(sorted(arms, key=_rank)),
         next_look=_next_look(plan, state),
-        failures=_failures(state, results),
+        failures=failure_rows(state, results)[-FAILURES:],
         hours=hours,
         hours_left=left,
         money=tariff.money(hours),
@@ -201,23 +190,6 @@ def _next_look(plan: Plan, state: State) -> str:
     if max(looks) < 2:
         return f"one seed gives no verdict ({waits})"
     return f"no verdict before the look at {plural(look, 'seed')} ({waits})"
-
-
-def _failures(state: State, results: Results) -> tuple[LiveFailure, ...]:
-    """The last ones."""
-    found = [
-        LiveFailure(
-            arm=trial.arm,
-            seed=trial.seed,
-            key=trial.key,
-            status=result.status,
-            failure=result.failure,
-            cause=result.cause,
-        )
-        for trial in state.needed
-        if (result := results.get(trial.key)) is not None and result.status != Status.COMPLETED
-    ]
-    return tuple(found[-FAILURES:])
 
 
 def sparkline(values: Sequence[float], marks: str) -> str:

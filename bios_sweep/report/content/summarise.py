@@ -15,6 +15,7 @@ from bios_sweep.report.content.asked_before import changed_lines
 from bios_sweep.report.content.by_hand import stopped_lines
 from bios_sweep.report.content.evaluation import evaluated_lines
 from bios_sweep.report.content.expense import spent_on
+from bios_sweep.report.content.failure_rows import failure_rows
 from bios_sweep.report.content.held import held_rows, read_lines, seen_lines
 from bios_sweep.report.content.lines import headline
 from bios_sweep.report.content.movement import movement_rows
@@ -26,7 +27,7 @@ from bios_sweep.report.content.parts import (
     unjudged_lines,
 )
 from bios_sweep.report.content.scope import caveats, truncation
-from bios_sweep.report.content.summary import Counts, FailureRow, Summary, metric_row
+from bios_sweep.report.content.summary import Counts, Summary, metric_row
 from bios_sweep.report.content.takes import takes_rows
 from bios_sweep.report.content.verdict_rows import Ways, not_served, profiles, recommended, verdicts_of
 from bios_sweep.study.plan import Plan
@@ -65,7 +66,7 @@ def summarise(plan: Plan, state: State, results: Results, ways: Ways) -> Summary
         takes=takes_rows(plan, state, results) or None,
         signs=sign_rows(plan, state, results),
         truncation=truncation(study.scenario.data),
-        failures=_failures(state, results),
+        failures=failure_rows(state, results),
         held=held_rows(plan, state),
         beside=state.beside or None,
         caveats=(
@@ -101,19 +102,4 @@ def count_trials(state: State, results: Results) -> Counts:
         diverged=ended[Status.DIVERGED],
         failed=ended[Status.FAILED],
         waiting=len(state.needed) - sum(ended.values()),
-    )
-
-
-def _failures(state: State, results: Results) -> tuple[FailureRow, ...]:
-    return tuple(
-        FailureRow(
-            arm=trial.arm,
-            seed=trial.seed,
-            key=trial.key,
-            status=result.status,
-            failure=result.failure,
-            cause=result.cause,
-        )
-        for trial in state.needed
-        if (result := results.get(trial.key)) is not None and result.status != Status.COMPLETED
     )

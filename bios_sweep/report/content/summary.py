@@ -17,6 +17,7 @@ from bios_sweep.jsonable import LEFT_OUT, OPTIONAL, WORDS
 from bios_sweep.reasons import Reason
 from bios_sweep.report.content.arm_rows import ArmRow, CurvePoint
 from bios_sweep.report.content.expense import Spent
+from bios_sweep.report.content.failure_rows import FailureRow
 from bios_sweep.report.content.held import HeldRow
 from bios_sweep.report.content.movement import MovementRow
 from bios_sweep.report.content.parts import ModeratorRow, SearchRow, SignRow
@@ -56,18 +57,6 @@ class Counts:
     def endings(self) -> dict[str, int]:
         """Status -> trials that ended so."""
         return {Status.COMPLETED: self.completed, Status.DIVERGED: self.diverged, Status.FAILED: self.failed}
-
-
-@dataclass(frozen=True, kw_only=True)
-class FailureRow:
-    """A trial that ended without a completed result. failure: its kind, empty for a divergence."""
-
-    arm: str
-    seed: int
-    key: str
-    status: str
-    failure: str
-    cause: str
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -9,8 +9,9 @@ from rich.console import Console
 
 from bios_sweep.records.trial_logs import logs_in
 from bios_sweep.report.content import lines
+from bios_sweep.report.content.failure_rows import FailureRow
 from bios_sweep.report.content.recorded import where
-from bios_sweep.report.content.summary import Counts, FailureRow
+from bios_sweep.report.content.summary import Counts
 from bios_sweep.report.content.wording import clean, pasted, plural
 from bios_sweep.report.text.layout import bullets, copyable
 from bios_sweep.study.trials import TrialResult

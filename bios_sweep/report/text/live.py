@@ -9,7 +9,8 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from bios_sweep.report.content.live import LiveArm, LiveFailure, LiveSweep, Standing, sparkline
+from bios_sweep.report.content.failure_rows import FailureRow
+from bios_sweep.report.content.live import LiveArm, LiveSweep, Standing, sparkline
 from bios_sweep.report.content.tally import Running
 from bios_sweep.report.content.wording import (
     ENDINGS,
@@ -138,7 +139,7 @@ def _failures(standing: Standing | None) -> Iterator[RenderableType]:
         yield Text(f"  {_failure(one)}", style="red" if one.status == Status.FAILED else "yellow")
 
 
-def _failure(one: LiveFailure) -> str:
+def _failure(one: FailureRow) -> str:
     ended = ended_as(one.status, one.failure)
     cause = f": {clean(one.cause)}" if one.cause else ""
     return f"{clean(one.arm)} seed {one.seed}: {ended}{cause}"

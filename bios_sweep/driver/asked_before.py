@@ -21,8 +21,8 @@ from bios_sweep.procedure.looks import BY_PURPOSE, Look, asked_questions, has_ma
 from bios_sweep.procedure.questions import arms_asked
 from bios_sweep.procedure.state import State
 from bios_sweep.records.earlier import names_model
-from bios_sweep.records.journal import read_state
 from bios_sweep.records.ledger import append_looks, read_ledger
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.study.design import Study
 from bios_sweep.study.margins import BEFORE

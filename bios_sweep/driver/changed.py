@@ -14,7 +14,7 @@ from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.prepare import Prepared, prepare
 from bios_sweep.driver.view import invocation_of, plan_of
 from bios_sweep.errors import InputError, StorageError
-from bios_sweep.records.journal import read_state
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.sweep_state import DONE, SweepState
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.wording import plural

@@ -30,7 +30,7 @@ from bios_sweep.engines.training.operations import (
 from bios_sweep.engines.training.split import AUTO_EXAMPLES
 from bios_sweep.errors import StorageError
 from bios_sweep.records.earlier import names_model
-from bios_sweep.records.journal import read_state
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.results import ClusterReader
 from bios_sweep.records.sweep_state import SweepState, TrialState
 from bios_sweep.records.workspace import Workspace

@@ -14,7 +14,7 @@ from bios_sweep.decision.items import seen_differences
 from bios_sweep.decision.table import Floats
 from bios_sweep.errors import StorageError
 from bios_sweep.records.earlier import names_model
-from bios_sweep.records.journal import read_state
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.results import item_scores
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Workspace

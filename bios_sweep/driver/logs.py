@@ -10,8 +10,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from bios_sweep.errors import InputError, StorageError
-from bios_sweep.records.journal import JournalTail, read_state
 from bios_sweep.records.lock import live_owner
+from bios_sweep.records.reading import JournalTail, read_state
 from bios_sweep.records.replay import advance
 from bios_sweep.records.sweep_state import PLANNED, RUNNING, SweepState, TrialState
 from bios_sweep.records.trial_logs import LogFile, LogTail, last_lines, logs_in

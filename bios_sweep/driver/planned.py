@@ -19,7 +19,7 @@ from bios_sweep.errors import PlanError, StorageError
 from bios_sweep.procedure.decidable import decidable
 from bios_sweep.procedure.source import recall
 from bios_sweep.records.earlier import known_of, seconds_per_answer
-from bios_sweep.records.journal import read_state
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.results import StoredResults
 from bios_sweep.report.content.evaluation import measured_share
 from bios_sweep.report.content.margin_rows import margin_table

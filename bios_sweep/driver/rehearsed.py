@@ -14,7 +14,7 @@ from bios_sweep.driver.cost import rate_of
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.errors import InputError
 from bios_sweep.records.earlier import names_model
-from bios_sweep.records.journal import read_state
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.results import ClusterReader
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Workspace

@@ -26,7 +26,7 @@ from bios_sweep.records.checked import (
     looked,
     missing_results,
 )
-from bios_sweep.records.journal import read_state
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.workspace import SWEEPS, Workspace
 from bios_sweep.report.content.answers import DamagedFile, FilesOfKind, Verification
 from bios_sweep.sealed import DamagedError

@@ -26,8 +26,8 @@ from bios_sweep.procedure.looks import Asked, Overtaken, factors_served, overtak
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.state import Known, State
 from bios_sweep.records.earlier import told_by
-from bios_sweep.records.journal import read_state
 from bios_sweep.records.ledger import read_ledger
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.requests import pause_requested
 from bios_sweep.records.results import without_damage
 from bios_sweep.records.sweep_state import BROKEN, SweepState

@@ -11,8 +11,8 @@ from bios_sweep.ports import ENDED, LEFT, MEASURED, RETRIED, STARTED, Listener, 
 from bios_sweep.procedure.machine import state_of
 from bios_sweep.procedure.state import State
 from bios_sweep.records.earlier import told_by
-from bios_sweep.records.journal import JournalTail
 from bios_sweep.records.lock import live_owner
+from bios_sweep.records.reading import JournalTail
 from bios_sweep.records.replay import Entry, advance
 from bios_sweep.records.requests import pause_requested
 from bios_sweep.records.sweep_state import SweepState

@@ -14,7 +14,7 @@ from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import InputError, StorageError, TrackingError
 from bios_sweep.mirror.content import RunContent, child_content, has_run, parent_content
 from bios_sweep.ports import Recorder
-from bios_sweep.records.journal import JournalTail
+from bios_sweep.records.reading import JournalTail
 from bios_sweep.records.replay import advance
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Workspace

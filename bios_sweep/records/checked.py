@@ -15,8 +15,8 @@ from pathlib import Path
 from bios_sweep.defaults import FILE_NAME, read_tuned
 from bios_sweep.errors import DefaultsError, StorageError
 from bios_sweep.paths import open_regular, read_regular
-from bios_sweep.records import journal as journals
 from bios_sweep.records import ledger as ledgers
+from bios_sweep.records import reading as journals
 from bios_sweep.records.chain import end_file, is_bound, read_end
 from bios_sweep.records.retention import KEPT_MARK, owners_of
 from bios_sweep.records.sweep_state import SweepState

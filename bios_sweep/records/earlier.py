@@ -10,7 +10,7 @@ from typing import Any
 from bios_sweep.decision.costs import Timing
 from bios_sweep.paths import open_regular
 from bios_sweep.procedure.state import Known
-from bios_sweep.records.journal import read_state
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.results import ClusterReader
 from bios_sweep.records.sweep_state import SweepState, TrialState
 from bios_sweep.records.workspace import Workspace

@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import logging
 import os
 import time
 from collections.abc import Iterable, Mapping
@@ -24,26 +23,19 @@ from typing import Any
 
 from bios_sweep.atomic import sync
 from bios_sweep.errors import StorageError
-from bios_sweep.paths import open_regular, read_regular
+from bios_sweep.paths import read_regular
 from bios_sweep.ports import ENDED, LEFT, MEASURED, RETRIED, STARTED, TrialEvent
-from bios_sweep.records.chain import CHAIN, Link, Reached, end_file, leave_end, read_end
+from bios_sweep.records.chain import end_file, leave_end
 from bios_sweep.records.lines import ended_fields, measured_fields, planned_fields
-from bios_sweep.records.replay import Entry, advance, replay
+from bios_sweep.records.reading import added_up, end_of, entry_of, followed, whole_lines
+from bios_sweep.records.replay import advance
 from bios_sweep.records.sweep_state import SweepState
-from bios_sweep.sealed import DamagedError
 from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec, plain
 
-HEAD = ("seq", "time", "kind", CHAIN)
 REPEATED = ("started", "measured")  # a trial that goes on from its checkpoint says these again
 LINE = json.JSONEncoder(allow_nan=False, separators=(",", ":"))
 FLUSH_SECONDS = 0.5  # chosen: what a power cut may cost; real trials measure less often than that
-WAY_OUT = (
-    "restore the file from a copy, or move it away and run the sweep again, which takes finished trials from "
-    "their own folders"
-)
-
-_log = logging.getLogger(__name__)
 
 
 class Journal:
@@ -69,9 +61,9 @@ class Journal:
         except OSError as error:
             raise StorageError(f"{path}: cannot be opened for writing ({error.strerror})") from error
         try:
-            lines, self._size = _whole_lines(content)
-            entries, self._link = _followed(path, lines, _end(path))
-            self.state: SweepState = _state(path, entries)
+            lines, self._size = whole_lines(content)
+            entries, self._link = followed(path, lines, end_of(path))
+            self.state: SweepState = added_up(path, entries)
             os.ftruncate(self._file, self._size)
             sync(path.parent)
         except (OSError, StorageError):
@@ -243,7 +235,7 @@ class Journal:
         now = when.isoformat(timespec="milliseconds").replace("+00:00", "Z")
         values = plain({"seq": self.state.seq + 1, "time": now, "kind": kind, **fields})
         line, link = self._link.add(LINE.encode(values))
-        entry = _entry(values)
+        entry = entry_of(values)
         state = advance(self.state, entry)  # refuses nonsense before it is written
         try:
             _write_all(self._file, line, self._size)
@@ -259,118 +251,11 @@ class Journal:
         self._link, self.state = link, state
 
 
-class JournalTail:
-    """Reads what was added since the last look, whole lines only; a journal not yet there is empty."""
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self._offset = 0
-        self._reached = Reached(end=None)
-
-    def read(self) -> tuple[Entry, ...]:
-        """The new entries, in order.
-
-        Raises:
-            StorageError: a whole line is damaged, with file and line.
-        """
-        if not self._path.exists():
-            return ()
-        with open_regular(self._path) as file:
-            file.seek(self._offset)
-            lines, size = _whole_lines(file.read())
-        entries, self._reached = _parse(self._path, lines, self._reached)
-        self._offset += size
-        return entries
-
-
-def read_journal(path: Path) -> tuple[Entry, ...]:
-    """Every whole entry; a torn last line is passed over, for its writer may still be at it.
-
-    Raises:
-        StorageError: the file is missing, or damaged elsewhere, with file and line.
-    """
-    end = _end(path)  # before the journal, which a driver may be writing
-    try:
-        content = read_regular(path)
-    except FileNotFoundError:
-        what = "no journal; the sweep has not started" if end is None else f"is gone; {WAY_OUT}"
-        raise StorageError(f"{path}: {what}") from None
-    except OSError as error:
-        raise StorageError(f"{path}: cannot be read ({error.strerror}); {WAY_OUT}") from error
-    return _followed(path, _whole_lines(content)[0], end)[0]
-
-
-def read_state(path: Path) -> SweepState:
-    """What a journal adds up to; of one that is not there yet, nothing.
-
-    Raises:
-        StorageError: it is damaged, with the file.
-    """
-    begun = path.exists() or end_file(path).exists()
-    return _state(path, read_journal(path)) if begun else SweepState()
-
-
-def _whole_lines(content: bytes) -> tuple[list[bytes], int]:
-    """The complete lines and their size in bytes; what follows the last line end is torn."""
-    size = content.rfind(b"\n") + 1
-    return content[:size].split(b"\n")[:-1], size
-
-
-def _state(path: Path, entries: Iterable[Entry]) -> SweepState:
-    try:
-        return replay(entries)
-    except StorageError as error:
-        raise StorageError(f"{path}: {error}; {WAY_OUT}") from error
-
-
-def _end(path: Path) -> Link | None:
-    """Where the journal ended when it was closed last; a mark that is damaged is told and made again."""
-    try:
-        return read_end(path)
-    except DamagedError as error:
-        _log.warning("%s: %s; the next run of the sweep writes it again", end_file(path), error)
-        return None
-
-
 def _forget_end(path: Path) -> None:
     """A journal that was moved away begins anew: the mark of the one before would call it cut off."""
     if end_file(path).exists():
         end_file(path).unlink()
         sync(path.parent)
-
-
-def _followed(path: Path, lines: list[bytes], end: Link | None) -> tuple[tuple[Entry, ...], Link]:
-    """All entries of a journal that is whole up to its end, and the link after the last one."""
-    entries, reached = _parse(path, lines, Reached(end=end))
-    try:
-        reached.require_end()
-    except DamagedError as error:
-        raise StorageError(f"{path}: {error}; {WAY_OUT}") from error
-    return entries, reached.link
-
-
-def _parse(path: Path, lines: list[bytes], reached: Reached) -> tuple[tuple[Entry, ...], Reached]:
-    """Entries of further lines, and what is reached by them."""
-    entries = []
-    for number, line in enumerate(lines, start=reached.link.lines + 1):
-        try:
-            reached = reached.follow(line)
-            entry = _entry(json.loads(line))
-        except DamagedError as error:
-            raise StorageError(f"{path}:{number}: {error}; {WAY_OUT}") from error
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
-            raise StorageError(f"{path}:{number}: no journal entry ({error}); {WAY_OUT}") from error
-        if entry.seq != number:
-            raise StorageError(f"{path}:{number}: entry {entry.seq} where {number} belongs; {WAY_OUT}")
-        entries.append(entry)
-    return tuple(entries), reached
-
-
-def _entry(values: Mapping[str, Any]) -> Entry:
-    fields = {name: value for name, value in values.items() if name not in HEAD}
-    entry = Entry(seq=values["seq"], time=values["time"], kind=values["kind"], fields=fields)
-    datetime.fromisoformat(entry.time)
-    return entry
 
 
 def _write_all(descriptor: int, line: bytes, offset: int) -> None:

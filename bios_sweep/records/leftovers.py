@@ -16,7 +16,7 @@ from pathlib import Path
 
 from bios_sweep.errors import StorageError
 from bios_sweep.paths import files_below
-from bios_sweep.records.journal import read_state
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.retention import discard_adapter, owners_of
 from bios_sweep.records.workspace import CHECKPOINTS, REMOVED_MARK, Workspace
 from bios_sweep.sealed import DamagedError

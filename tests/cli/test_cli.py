@@ -14,8 +14,8 @@ from bios_sweep.cli.main import main
 from bios_sweep.cli.verbs import VERBS
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare
-from bios_sweep.records.journal import read_journal
 from bios_sweep.records.lock import DriverLock
+from bios_sweep.records.reading import read_journal
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.version import __version__
 

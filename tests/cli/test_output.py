@@ -18,7 +18,7 @@ import pytest
 
 from bios_sweep.cli.output import PatientFile
 from bios_sweep.driver.stopping import Stop, Stopped, hangup
-from bios_sweep.records.journal import read_journal
+from bios_sweep.records.reading import read_journal
 from bios_sweep.records.workspace import Workspace
 
 PATIENCE_SECONDS = 120

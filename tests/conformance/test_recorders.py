@@ -14,8 +14,8 @@ from mlflow import MlflowClient
 from bios_sweep.errors import InputError, TrackingError, WorkspaceBusyError
 from bios_sweep.mirror.trackers import tracker_of
 from bios_sweep.ports import Tracker
-from bios_sweep.records.journal import read_state
 from bios_sweep.records.lock import DriverLock
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.vocabulary import Status
 from tests.mirror.journals import KEYS, NAME, SWEEP, open_sweep, run_trial, tell_all

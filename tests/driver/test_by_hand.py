@@ -13,8 +13,8 @@ import pytest
 import bios_sweep
 from bios_sweep.cli.main import main
 from bios_sweep.driver.by_hand import Hands
-from bios_sweep.records.journal import read_state
 from bios_sweep.records.ledger import read_ledger
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.requests import ArmRequest, arm_requests, request_arm
 from bios_sweep.records.workspace import Workspace
 

@@ -17,7 +17,8 @@ from bios_sweep.driver.prepare import prepare
 from bios_sweep.engines.training.decoder_shape import shape_of
 from bios_sweep.engines.training.operations import multiplied, trained
 from bios_sweep.execution.speed import is_like, speed_of_cpu, speed_of_gpus
-from bios_sweep.records.journal import Journal, read_state
+from bios_sweep.records.journal import Journal
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.sweep_state import sweep_facts
 from bios_sweep.report.content.plan_cost import cheaper_lines, cost_lines
 from bios_sweep.settings import TrainingSettings

@@ -21,7 +21,7 @@ from bios_sweep.cli.main import main
 from bios_sweep.decision.statement import question_titles
 from bios_sweep.mirror.content import NOTE, parent_content
 from bios_sweep.mirror.mlflow.note import experiment_note
-from bios_sweep.records.journal import read_journal
+from bios_sweep.records.reading import read_journal
 from bios_sweep.records.replay import replay
 from bios_sweep.report.content.wording import number
 from bios_sweep.settings import TrainingSettings

@@ -16,7 +16,7 @@ import pytest
 import bios_sweep
 from bios_sweep.driver.calls import Asked
 from bios_sweep.errors import ConfigError, InputError
-from bios_sweep.records.journal import read_journal
+from bios_sweep.records.reading import read_journal
 from tests.engines.scripted.test_own_function import cell
 
 SOURCE = """

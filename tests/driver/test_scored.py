@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from bios_sweep.cli.main import main
-from bios_sweep.records.journal import read_state
+from bios_sweep.records.reading import read_state
 from bios_sweep.records.workspace import Workspace
 
 OWN = "def likeness(prompt, completion, reference):\n    return len(set(completion) & set(reference)) / 50\n"

@@ -21,7 +21,7 @@ import bios_sweep
 from bios_sweep.cli.main import main
 from bios_sweep.config.compose import config_root
 from bios_sweep.jsonable import to_json
-from bios_sweep.records.journal import read_journal
+from bios_sweep.records.reading import read_journal
 
 # The optimum lies between the tested levels and both settings have moved, so that searching pays.
 TRUTH = {

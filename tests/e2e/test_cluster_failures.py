@@ -26,7 +26,7 @@ from mlflow import MlflowClient
 import bios_sweep
 from bios_sweep.cli.main import main
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri
-from bios_sweep.records.journal import read_journal
+from bios_sweep.records.reading import read_journal
 from bios_sweep.records.replay import Entry
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.vocabulary import Failure

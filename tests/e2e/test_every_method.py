@@ -18,7 +18,7 @@ import bios_sweep
 from bios_sweep.cli.main import main
 from bios_sweep.defaults import read_tuned
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri
-from bios_sweep.records.journal import read_journal
+from bios_sweep.records.reading import read_journal
 from bios_sweep.records.workspace import Workspace
 
 SMALL = (

@@ -17,7 +17,7 @@ from mlflow import MlflowClient
 
 import bios_sweep
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri
-from bios_sweep.records.journal import read_journal
+from bios_sweep.records.reading import read_journal
 from bios_sweep.records.workspace import Workspace
 
 SWEEP = ["sweeps=demo", "model=planted", "cluster=ray", "model.planted.pause_seconds=0.15"]

@@ -18,7 +18,7 @@ from nbclient.exceptions import DeadKernelError
 
 import bios_sweep
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri
-from bios_sweep.records.journal import read_journal
+from bios_sweep.records.reading import read_journal
 from bios_sweep.records.workspace import Workspace
 
 pytestmark = pytest.mark.slow

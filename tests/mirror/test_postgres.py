@@ -16,7 +16,7 @@ from bios_sweep.cli.main import main
 from bios_sweep.errors import InputError
 from bios_sweep.mirror.content import child_content
 from bios_sweep.mirror.mlflow.tracker import check_tracking
-from bios_sweep.records.journal import read_journal
+from bios_sweep.records.reading import read_journal
 from bios_sweep.records.replay import replay
 from bios_sweep.records.workspace import Workspace
 from tests.mirror import postgres

@@ -19,8 +19,9 @@ from bios_sweep.errors import StorageError
 from bios_sweep.own_settings import Own
 from bios_sweep.ports import ENDED, MEASURED, RETRIED, STARTED, TrialEvent
 from bios_sweep.records.chain import CHAIN, end_file
-from bios_sweep.records.journal import Journal, JournalTail, read_journal, read_state
+from bios_sweep.records.journal import Journal
 from bios_sweep.records.lines import planned_fields, planned_trials
+from bios_sweep.records.reading import JournalTail, read_journal, read_state
 from bios_sweep.records.replay import replay
 from bios_sweep.records.sweep_state import PLANNED, RUNNING, sweep_facts
 from bios_sweep.study.trials import Measurement, TrialResult

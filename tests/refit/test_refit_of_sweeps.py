@@ -13,7 +13,7 @@ from bios_sweep.defaults import rules
 from bios_sweep.mirror.content import child_content, parent_content
 from bios_sweep.mirror.mlflow.rate_studies import collect_experiment
 from bios_sweep.mirror.mlflow.runs import Experiment, StoredRun
-from bios_sweep.records.journal import read_journal
+from bios_sweep.records.reading import read_journal
 from bios_sweep.records.replay import replay
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.refit.collected import collect

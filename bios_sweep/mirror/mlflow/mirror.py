@@ -29,8 +29,8 @@ from bios_sweep.mirror.mlflow.shared_view import shared_view, varied
 from bios_sweep.mirror.mlflow.store import MirroredRun, MlflowStore, folder_files
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web, page_of_run
 from bios_sweep.mirror.recorder import JournalRecorder
-from bios_sweep.records.journal import JournalTail
 from bios_sweep.records.lock import live_owner
+from bios_sweep.records.reading import JournalTail
 from bios_sweep.records.replay import Entry, advance
 from bios_sweep.records.sweep_state import RUNNING, SweepState, TrialState
 from bios_sweep.records.trial_logs import text_of

@@ -66,7 +66,7 @@ def base_only(installed, tmp_path_factory):
 def _python(words: list[str], *, cwd: Path | None = None, path: tuple[Path, ...] = (), code: int = 0):
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join(map(str, path)),
-        "XDG_CACHE_HOME": str(cwd or ROOT),
+        "XDG_CACHE_HOME": f"{cwd or ROOT}.cache",  # beside the folder
         "PIP_DISABLE_PIP_VERSION_CHECK": "1",
     }
     done = subprocess.run(

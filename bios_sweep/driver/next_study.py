@@ -14,7 +14,8 @@ from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.view import SweepView, choose
 from bios_sweep.errors import InputError
 from bios_sweep.method import Method
-from bios_sweep.procedure.suggestion import Suggestion, suggest
+from bios_sweep.procedure.another_baseline import Suggestion
+from bios_sweep.procedure.suggestion import suggest
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.vocabulary import Stage
 

@@ -20,6 +20,7 @@ from bios_sweep.decision.gates import BASELINE_DIVERGED, BLOCKS_MISSING
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.verdicts import NO_CLUSTERS, TOO_FEW_CLUSTERS
 from bios_sweep.errors import PlanError
+from bios_sweep.procedure.another_baseline import gentler
 from bios_sweep.procedure.by_hand import STOPPED
 from bios_sweep.procedure.next_levels import (
     FREEDOM,
@@ -33,7 +34,7 @@ from bios_sweep.procedure.next_levels import (
 from bios_sweep.procedure.questions import arms_asked, factor_of
 from bios_sweep.procedure.screening import NO_LEVEL as NONE_TESTED
 from bios_sweep.procedure.state import Results, State
-from bios_sweep.procedure.suggestion import FRESH_SEEDS, Ask, again, asked, gentler
+from bios_sweep.procedure.suggestion import FRESH_SEEDS, Ask, again, asked
 from bios_sweep.reasons import is_any
 from bios_sweep.study.design import Study
 from bios_sweep.study.factors import Factor

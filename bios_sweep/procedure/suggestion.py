@@ -9,14 +9,12 @@ open, the signs in the curves say what is worth a sweep.
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bios_sweep.checks import is_number
-from bios_sweep.claims import REPEAT, Claim, claims_of
-from bios_sweep.curves.remedies import moves_of
-from bios_sweep.curves.signs import DIVERGING
+from bios_sweep.claims import REPEAT, Claim
 from bios_sweep.decision.choice import Step
 from bios_sweep.decision.claims.judgement import judgement_of
 from bios_sweep.decision.finding import BELOW, EDGE, NOT_WORSE, SHARE, SUPERIOR, Finding, Margin, told_in
@@ -31,9 +29,9 @@ from bios_sweep.decision.fresh import (
 from bios_sweep.decision.ladder import LADDER_EDGE
 from bios_sweep.decision.question import Question
 from bios_sweep.decision.verdicts import NO_LEVEL, NO_VARIATION
+from bios_sweep.procedure.another_baseline import Suggestion, by_signs, differing, diverges, gentler
 from bios_sweep.procedure.budgets import UNEQUAL
 from bios_sweep.procedure.coarser import margin_key
-from bios_sweep.procedure.diagnosis import diagnosis_of
 from bios_sweep.procedure.next_levels import MOST_SEEDS, climbed, extended, narrowed, nearer, seeds_needed
 from bios_sweep.procedure.pairing import unmoved
 from bios_sweep.procedure.questions import factor_of, questions, title_of
@@ -41,32 +39,13 @@ from bios_sweep.procedure.state import Results, State
 from bios_sweep.procedure.untested import untested_reasons
 from bios_sweep.reasons import is_any, joined
 from bios_sweep.settings import IN_KEY
-from bios_sweep.study.arms import Arm, hold_budget
-from bios_sweep.study.design import Study
+from bios_sweep.study.arms import hold_budget
 from bios_sweep.study.factors import Factor, Nuisance
 from bios_sweep.study.levels import at_level
 from bios_sweep.study.plan import Plan
-from bios_sweep.vocabulary import Goal, Stage, Status, Word
+from bios_sweep.vocabulary import Stage, Word
 
 FRESH_SEEDS = 5  # of a confirmation that was not planned, and of a first study of several seeds; the default
-UP, DOWN = (
-    (0.5, 2.0, 4.0),
-    (0.25, 0.5, 2.0),
-)  # levels of a sign's study: one beyond its move, so that none ends
-BRIEF = {"max_steps": (0.5, 2.0)}  # four times the steps is dear; enough is judged without a level beyond
-
-
-@dataclass(frozen=True, kw_only=True)
-class Suggestion:
-    """The next study and why; `study` is None where none would settle anything.
-
-    open: what stays open, and what to do about it. baseline: settings of the new baseline that differ.
-    """
-
-    study: Study | None = None
-    why: tuple[str, ...] = ()
-    open: tuple[str, ...] = ()
-    baseline: Mapping[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -89,7 +68,7 @@ def suggest(plan: Plan, state: State, results: Results, elsewhere: Collection[st
     found = settling(plan, state, results)
     if found.study is not None or state.stage != Stage.DONE:
         return found
-    return _by_signs(plan, state, results, elsewhere, found.open)
+    return by_signs(plan, state, results, elsewhere, found.open)
 
 
 def settling(plan: Plan, state: State, results: Results) -> Suggestion:
@@ -98,7 +77,7 @@ def settling(plan: Plan, state: State, results: Results) -> Suggestion:
         return Suggestion(open=("the sweep is not done; run it to its end first",))
     cells = plan.cells or (plan,)
     open_ = [(cell, question) for cell in cells for question in questions(cell)]
-    if _diverges(plan, state, results):
+    if diverges(plan, state, results):
         return gentler(plan, state, results)
     found = [asked(cell, question, state, results) for cell, question in open_ if question in state.findings]
     asks = [one for one in found if isinstance(one, Ask)]
@@ -279,7 +258,7 @@ def _on_top(plan: Plan, state: State, told: tuple[str, ...]) -> Suggestion | Non
         and factor_of(plan, question).nuisance is None
     }
     study = plan.study
-    served = _differing(study, state.served)
+    served = differing(study, state.served)
     if not dropped or not served:
         return None
     start = 1 + max(trial.seed for trial in state.needed)
@@ -300,109 +279,3 @@ def _on_top(plan: Plan, state: State, told: tuple[str, ...]) -> Suggestion | Non
     kept = ", ".join(f"{n} {v:g}" if is_number(v) else f"{n} {v}" for n, v in served.items())
     why = f"{names}: better alone, not together with {kept}; it is asked on top of that"
     return Suggestion(study=new, why=(why,), open=told, baseline=served)
-
-
-def _by_signs(
-    plan: Plan, state: State, results: Results, elsewhere: Collection[str], told: tuple[str, ...]
-) -> Suggestion:
-    """Nothing is open: the first remedy of the recommended settings' signs that was not tested yet."""
-    if plan.cells:
-        return Suggestion(open=told)
-    study = plan.study
-    served = _differing(study, state.served)
-    arm = _arm_of(plan, state, {**served})
-    found = diagnosis_of(plan, state, arm, results)
-    judged = {*elsewhere, *(factor.name for factor in study.factors)}
-    for sign, setting, times in moves_of(found.names, arm.settings):
-        if setting not in judged:
-            seen = next(one.seen for one in found.signs if one.name == sign)
-            return _remedied(plan, state, served, sign, setting, times, seen, told)
-    tested = tuple(f"{arm.name}: {sign.name}, and what is advised was tested" for sign in found.signs)
-    return Suggestion(open=(*told, *tested))
-
-
-def _remedied(
-    plan: Plan,
-    state: State,
-    served: Mapping[str, Any],
-    sign: str,
-    setting: str,
-    times: float,
-    seen: str,
-    told: tuple[str, ...],
-) -> Suggestion:
-    """The sign's study from what is served; on fresh seeds where that was picked on the sweep's own ones.
-
-    A baseline that its own seeds chose looks better on them than it is, which hides what beats it.
-    """
-    study = plan.study
-    start = 1 + max(trial.seed for trial in state.needed)
-    seeds = tuple(range(start, start + len(study.seeds))) if served else study.seeds
-    levels = BRIEF.get(setting, UP if times > 1 else DOWN)
-    claims = tuple(claim.name for claim in claims_of(setting) if times > 1 and claim.goal == Goal.SPEED)
-    new = replace(
-        study,
-        name=setting,
-        question=f"{sign.capitalize()}: does another {setting.replace('_', ' ')} help?",
-        baseline=hold_budget(study, at_level(study.baseline, served), served),
-        factors=(Factor(name=setting, multiply=levels, claims=claims),),
-        seeds=seeds,
-        decision=replace(study.decision, refine=None),
-    )
-    return Suggestion(study=new, why=(f"{sign}: {seen}; {setting} is asked",), open=told, baseline=served)
-
-
-def _diverges(plan: Plan, state: State, results: Results) -> bool:
-    """Whether the baseline diverged, so that nothing could be judged."""
-    return _any_diverged(state, plan.baseline, results)
-
-
-def _any_diverged(state: State, arm: Arm, results: Results) -> bool:
-    return Status.DIVERGED in _endings(state, arm, results)
-
-
-def gentler(plan: Plan, state: State, results: Results) -> Suggestion:
-    """A baseline that diverges is judged from a learning rate below every one that diverged.
-
-    The highest that was seen to hold, else half of the lowest that diverged: asked from a rate that diverged
-    itself, the question would come back as it was.
-    """
-    study = plan.study
-    own = study.baseline.learning_rate
-    arms = plan.arms_of("learning_rate")
-    lowest = min([own, *(arm.settings.learning_rate for arm in arms if _any_diverged(state, arm, results))])
-    calm = [
-        arm.settings.learning_rate
-        for arm in arms
-        if arm.settings.learning_rate < lowest and _calm(state, arm, results)
-    ]
-    rate = max(calm, default=lowest / 2)
-    new = replace(
-        study,
-        question=f"The learning rate {own:g} diverges: is {rate:g} right?",
-        baseline=replace(study.baseline, learning_rate=rate),
-        factors=(Factor(name="learning_rate", multiply=DOWN),),
-        decision=replace(study.decision, refine=None),
-        cross=(),
-    )
-    why = f"{DIVERGING}: the baseline diverged at {own:g}; {rate:g} is the next baseline"
-    return Suggestion(study=new, why=(why,), baseline={"learning_rate": rate})
-
-
-def _calm(state: State, arm: Arm, results: Results) -> bool:
-    return _endings(state, arm, results) == {Status.COMPLETED}
-
-
-def _endings(state: State, arm: Arm, results: Results) -> set[str]:
-    return {results[t.key].status for t in state.needed if t.arm == arm.name and t.key in results}
-
-
-def _differing(study: Study, served: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in served.items() if value != getattr(study.baseline, name)}
-
-
-def _arm_of(plan: Plan, state: State, served: Mapping[str, Any]) -> Arm:
-    """The arm that has the served values, for its curves; the baseline where none ran."""
-    wanted = hold_budget(plan.study, at_level(plan.study.baseline, served), served)
-    arms = (*plan.arms, *state.extra_arms)
-    return next((arm for arm in arms if arm.settings == wanted and not arm.repeat), plan.baseline)

@@ -34,7 +34,8 @@ from bios_sweep.doctor.tracking import tracking_lines
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.engines.training.decoder_shape import shape_of
-from bios_sweep.engines.training.memory import Load, need_of
+from bios_sweep.engines.training.load import Load
+from bios_sweep.engines.training.memory import need_of
 from bios_sweep.execution.gpus import find_gpus, gpu_states
 from bios_sweep.mirror.mlflow.schema import installed
 from bios_sweep.mounts import mount_of

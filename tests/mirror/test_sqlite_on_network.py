@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.errors import InputError
-from bios_sweep.mirror.mlflow import asked
+from bios_sweep.mirror.mlflow import asked, tracker
 from bios_sweep.mounts import Mount
 
 

@@ -97,7 +97,7 @@ def embedded_examples(limit_evaluation: int | None = None) -> DataSet:
         DataError: the limit is not positive or more than there is, or this Python has no sources.
     """
     # By a hash of the content: independent of file order, and any prefix is a fair sample.
-    pairs = sorted(read_pairs(), key=lambda pair: hashlib.sha256("\n".join(astuple(pair)).encode()).digest())
+    pairs = sorted(read_pairs(), key=_by_content)
     examples = [
         Example(
             prompt=f"{QUESTION} {pair.signature}\n",
@@ -116,6 +116,10 @@ def embedded_examples(limit_evaluation: int | None = None) -> DataSet:
         evaluation=evaluation[:limit_evaluation],
         source=f"standard library of CPython {platform.python_version()}",
     )
+
+
+def _by_content(pair: Pair) -> bytes:
+    return hashlib.sha256(f"{pair.module}\n{pair.signature}\n{pair.summary}".encode()).digest()
 
 
 def _require_as_many(asked: int | None, there: int) -> None:

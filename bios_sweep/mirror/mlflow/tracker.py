@@ -23,7 +23,6 @@ from bios_sweep.mirror.mlflow.schema import (
     sqlite_address,
     sqlite_file,
 )
-from bios_sweep.mirror.mlflow.web import check_server
 from bios_sweep.mounts import mount_of
 from bios_sweep.ports import Recorder
 from bios_sweep.records.workspace import Workspace
@@ -101,6 +100,8 @@ def check_tracking(uri: str, workspace: Workspace | None = None) -> None:
     """
     scheme = urlsplit(uri).scheme
     if scheme in WEB:
+        from bios_sweep.mirror.mlflow.web import check_server  # loads TLS, which a store in a file needs not
+
         check_server(uri)
     elif scheme == "sqlite":
         _check_sqlite(uri, made_later=workspace is not None and uri == default_tracking_uri(workspace))

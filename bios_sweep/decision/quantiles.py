@@ -125,10 +125,6 @@ def _gamma_chance(freedom: float) -> Callable[[Floats], Floats]:
     return below
 
 
-def _normal_below(at: Floats) -> Floats:
-    return 0.5 * _erfc(-at / math.sqrt(2.0))
-
-
 @lru_cache(maxsize=64)
 def _ranges(arms: int) -> tuple[Floats, Floats]:
     """Nodes over the range of so many standard normals, and their weights times its density.
@@ -139,7 +135,8 @@ def _ranges(arms: int) -> tuple[Floats, Floats]:
     points, weights = np.polynomial.legendre.leggauss(NODES)
     roots = (points + 1.0) / 2.0  # nodes in the root of the range lie closer to 0, where small numbers look
     ranges, y = LONGEST * roots[:, None] ** 2, REACH * points
-    between = (_normal_below(y + ranges / 2.0) - _normal_below(y - ranges / 2.0)) ** (arms - 2)
+    beyond = 0.5 * _erfc((y + ranges / 2.0) / math.sqrt(2.0))  # the largest; the smallest by symmetry
+    between = (1.0 - beyond - beyond[:, ::-1]) ** (arms - 2)
     ends = np.exp(-(y**2) - ranges**2 / 4.0) / (2.0 * math.pi)
     density = arms * (arms - 1) * (between * ends) @ (REACH * weights)
     return ranges[:, 0], density * weights * LONGEST * roots

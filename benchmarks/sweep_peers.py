@@ -226,12 +226,9 @@ class Warm:
 
 
 def by_actors(folder: Path, task: Mapping[str, Any], *, trains: str) -> dict[str, float]:
-    import mlflow
     import ray
     from ray.util import ActorPool
 
-    tracked(folder)
-    mlflow.set_experiment("peer")  # one process makes the store
     actor = ray.remote(num_cpus=1)(Warm)
     pool = ActorPool([actor.remote(folder, task, trains) for _ in range(ACTORS)])
     losses = pool.map(lambda one, trial: one.train.remote(trial), task["trials"])
@@ -247,6 +244,7 @@ PEERS: dict[str, Callable[[Path, Mapping[str, Any]], dict[str, float]]] = {
 
 
 def main() -> None:
+    import mlflow
     import ray
 
     name, folder = sys.argv[1], Path(sys.argv[2]).resolve()
@@ -254,6 +252,8 @@ def main() -> None:
     times = {"start": time.time()}
     ray.init(address="local", num_cpus=ACTORS, include_dashboard=False, log_to_driver=False)
     times["ray"] = time.time()
+    tracked(folder)
+    mlflow.set_experiment("peer")  # one process makes the store: two at a time break it
     losses = PEERS[name](folder, task)
     times["trained"] = time.time()
     ray.shutdown()

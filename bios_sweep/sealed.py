@@ -87,9 +87,18 @@ def opened_json(content: bytes, label: str, *, indent: int | None = None) -> tup
             raise DamagedError("does not match its checksum")  # the seal is there, under a damaged name
         return values, False
     found = values.pop(SEAL)
-    if sealed_json(values, label, indent=indent).encode() != content:
+    written = (
+        _resealed(content, label) if indent is None else sealed_json(values, label, indent=indent).encode()
+    )
+    if written != content:
         raise DamagedError(f"does not match its checksum ({str(found)[:14]}...)")
     return values, True
+
+
+def _resealed(content: bytes, label: str) -> bytes:
+    """What `sealed_json` made of these values, by their text: they need not be written again."""
+    body = content.rpartition(f', "{SEAL}": '.encode())[0] + b"}"
+    return body[:-1] + f', "{SEAL}": "{_seal(label, body)}"}}\n'.encode()
 
 
 def is_sealed_json(content: bytes) -> bool:

@@ -15,6 +15,7 @@ from bios_sweep.decision.table import Floats
 
 RATIO_LEVEL = 0.99  # docs/statistics.md, item 5: pooled unless the ratio exceeds its own 99 % point
 SIMULATIONS = 20_000  # the share beyond the point is then known within 0.07 %; the seed is fixed below
+MANY_SEEDS = 100  # chosen: from here on drawing every value of 20 arms takes seconds
 
 
 def pooled_error(values: Floats) -> float:
@@ -46,8 +47,24 @@ def ratio_point(arms: int, seeds: int) -> float:
     """
     random = np.random.default_rng(20240611)
     parts = 10 * math.ceil(arms / 20)
-    drawn = (random.standard_normal((SIMULATIONS // parts, arms, seeds)) for _ in range(parts))
-    return float(np.quantile(np.concatenate([_ratios(values) for values in drawn]), RATIO_LEVEL))
+    studies = SIMULATIONS // parts
+    if seeds > max(MANY_SEEDS, arms):
+        drawn = [_drawn_ratios(random, studies, arms, seeds) for _ in range(parts)]
+    else:
+        drawn = [_ratios(random.standard_normal((studies, arms, seeds))) for _ in range(parts)]
+    return float(np.quantile(np.concatenate(drawn), RATIO_LEVEL))
+
+
+def _drawn_ratios(random: np.random.Generator, studies: int, arms: int, seeds: int) -> Floats:
+    """`_ratios` of normal values, whose products over seeds are drawn themselves (Bartlett 1933).
+
+    L L' of a lower triangle, normal and on its diagonal chi, is as centred values times themselves.
+    """
+    lower = np.tril(random.standard_normal((studies, arms, arms)), k=-1)
+    places = np.arange(arms)
+    lower[:, places, places] = np.sqrt(random.chisquare(seeds - 1 - places, size=(studies, arms)))
+    products = lower @ lower.transpose(0, 2, 1)
+    return _ratios_of(products[:, places, places], products)
 
 
 def _ratios(values: Floats) -> Floats:
@@ -57,9 +74,13 @@ def _ratios(values: Floats) -> Floats:
     """
     centred = values - values[:, :1]  # equal arms leave exactly 0
     centred = centred - centred.mean(axis=2, keepdims=True)
-    sizes = (centred**2).sum(axis=2)
-    squares = sizes[:, :, None] + sizes[:, None, :] - 2.0 * centred @ centred.transpose(0, 2, 1)
-    arms = values.shape[1]
+    return _ratios_of((centred**2).sum(axis=2), centred @ centred.transpose(0, 2, 1))
+
+
+def _ratios_of(sizes: Floats, products: Floats) -> Floats:
+    """sizes: sums of squares over seeds, shape (studies, A). products: of every two arms, (studies, A, A)."""
+    arms = sizes.shape[1]
+    squares = sizes[:, :, None] + sizes[:, None, :] - 2.0 * products
     # sorted, the first of a row is the arm itself; of an even number the lower median
     medians = np.sort(squares, axis=2)[:, :, 1 + (arms - 2) // 2]
     largest, smallest = medians.max(axis=1), np.maximum(medians.min(axis=1), 0.0)

@@ -9,7 +9,7 @@ it. Lines of earlier versions carry no digest. They are bound by the first line 
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path
 
@@ -114,7 +114,7 @@ class Reached:
         link = self.link.follow(line)
         if self.end is not None and link.lines == self.end.lines and link.digest != self.end.digest:
             raise DamagedError(f"is not what stood there when {SUFFIX} was written")
-        return replace(self, link=link)
+        return Reached(self.end, link)
 
     def require_end(self) -> None:
         """After the last line.

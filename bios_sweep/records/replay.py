@@ -51,12 +51,23 @@ def replay(entries: Iterable[Entry]) -> SweepState:
 
 
 def _of_many(state: SweepState, entries: Sequence[Entry]) -> SweepState:
-    """The state after several entries on trials: one state is made, and not one for each of them."""
-    trials: dict[str, TrialState] = {}
+    """The state after several entries on trials: each trial is made once for what was measured in a row."""
+    own: dict[str, list[Entry]] = {}
     for entry in entries:
-        key, trial = _changed(entry, lambda key: trials.get(key) or state.trials.get(key))
-        trials[key] = trial
-    return _after(state, entries[0], entries[-1], {"trials": state.trials.now(*trials.values())})
+        with _understood(entry):
+            own.setdefault(entry.fields["key"], []).append(entry)
+    trials = [_after_own(_planned_trial(state, alike[0]), alike) for alike in own.values()]
+    return _after(state, entries[0], entries[-1], {"trials": state.trials.now(*trials)})
+
+
+def _after_own(trial: TrialState, entries: Sequence[Entry]) -> TrialState:
+    """A trial after several entries on it."""
+    for kind, alike in groupby(entries, lambda entry: entry.kind):
+        if kind == "measured":
+            trial = _measured_in_a_row(trial, tuple(alike))
+        else:
+            trial = reduce(_changed, alike, trial)
+    return trial
 
 
 def advance(state: SweepState, entry: Entry) -> SweepState:
@@ -66,7 +77,7 @@ def advance(state: SweepState, entry: Entry) -> SweepState:
         StorageError: the entry is of an unknown kind, or does not hold what one of its kind does.
     """
     if entry.kind in _OF_TRIALS:
-        _, trial = _changed(entry, state.trials.get)
+        trial = _changed(_planned_trial(state, entry), entry)
         return _after(state, entry, entry, {"trials": state.trials.now(trial)})
     change = _OF_SWEEPS.get(entry.kind)
     if change is None:
@@ -84,14 +95,19 @@ def _after(state: SweepState, first: Entry, last: Entry, changes: Mapping[str, A
     return replace(state, **{"closed": "", "seq": last.seq, **times, **changes})
 
 
-def _changed(entry: Entry, known: Callable[[str], TrialState | None]) -> tuple[str, TrialState]:
-    """The trial that an entry is about, and how it stands after it."""
+def _planned_trial(state: SweepState, entry: Entry) -> TrialState:
+    """The trial that an entry is about, as it stands before it."""
     with _understood(entry):
-        key = entry.fields["key"]
-        trial = known(key)
-        if trial is None:
-            raise StorageError(f"journal entry {entry.seq}: trial {key} was never planned")
-        return key, _OF_TRIALS[entry.kind](trial, entry)
+        trial = state.trials.get(entry.fields["key"])
+    if trial is None:
+        raise StorageError(f"journal entry {entry.seq}: trial {entry.fields['key']} was never planned")
+    return trial
+
+
+def _changed(trial: TrialState, entry: Entry) -> TrialState:
+    """A trial after an entry on it."""
+    with _understood(entry):
+        return _OF_TRIALS[entry.kind](trial, entry)
 
 
 @contextmanager
@@ -127,11 +143,16 @@ def _started(trial: TrialState, entry: Entry) -> TrialState:
 
 
 def _measured(trial: TrialState, entry: Entry) -> TrialState:
-    point = measured_point(trial.spec, entry.fields)
-    if not trial.curve or trial.curve[-1].step < point.step:
-        return replace(trial, curve=(*trial.curve, point), times=(*trial.times, entry.milliseconds))
+    return _measured_in_a_row(trial, (entry,))
+
+
+def _measured_in_a_row(trial: TrialState, entries: Sequence[Entry]) -> TrialState:
+    """With its points; what a resumed trial says again takes the place of what it said before."""
     curve = {old.step: (old, time) for old, time in zip(trial.curve, trial.times, strict=True)}
-    curve[point.step] = (point, entry.milliseconds)
+    for entry in entries:
+        with _understood(entry):
+            point = measured_point(trial.spec, entry.fields)
+        curve[point.step] = (point, entry.milliseconds)
     points, times = zip(*(curve[step] for step in sorted(curve)), strict=True)
     return replace(trial, curve=points, times=times)
 

@@ -229,12 +229,13 @@ class TrialResult:
 
     def says_the_same(self, other: TrialResult) -> bool:
         """Whether both have one outcome; when and where it was found does not matter, nor what it took."""
-        return bool(self._outcome() == other._outcome())
+        own, others = ((one.key, one.status, one.final, one.curve, one.tokens) for one in (self, other))
+        return own == others or self._outcome() == other._outcome()
 
-    def _outcome(self) -> Any:
-        values = self.to_dict()
-        curve = [{**point, "wall_seconds": None} for point in values["curve"]]
-        return values["key"], values["status"], values["final"], curve, values["tokens"]
+    def _outcome(self) -> tuple[Any, ...]:
+        """Without times, and with NaN equal to itself."""
+        curve = [plain({**vars(point), "wall_seconds": None}) for point in self.curve]
+        return self.key, self.status, plain(self.final), curve, self.tokens
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> TrialResult:

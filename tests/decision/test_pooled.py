@@ -19,7 +19,7 @@ def test_the_error_is_that_of_the_blocked_models_residuals():
     assert pooled_error(np.array([[2.1, 2.2, 2.7, 2.31]] * 3)) == 0  # exactly, not within rounding
 
 
-@pytest.mark.parametrize(("arms", "seeds"), [(3, 5), (5, 3), (5, 8), (12, 5)])
+@pytest.mark.parametrize(("arms", "seeds"), [(3, 5), (5, 3), (5, 8), (12, 5), (5, 110)])
 def test_one_noise_is_called_different_in_about_one_study_in_a_hundred(arms, seeds):
     studies = 3000
     drawn = np.random.default_rng(2).normal(size=(studies, arms, seeds))

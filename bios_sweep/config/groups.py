@@ -70,7 +70,7 @@ def member_keys(group: str, member: str) -> frozenset[str]:
 
 def file_values(path: Path) -> dict[str, Any]:
     """The values of a file of ours over those of the files beside it that its defaults name."""
-    values = _read(path.read_text(encoding="utf-8"))
+    values: dict[str, Any] = _read(path.read_text(encoding="utf-8"))
     bases = [path.with_name(f"{name}.yaml") for name in values.pop("defaults", ()) if isinstance(name, str)]
     for base in filter(Path.is_file, bases):
         values = file_values(base) | values

@@ -11,6 +11,7 @@ from statistics import NormalDist
 
 MANY = 20_000.0  # degrees of freedom from which the series around the normal is exact to the last digits
 LARGE = 40.0  # half the degrees of freedom from which the ratio of gammas is a series
+RAREST = 1e-20  # chance of an error up to which the steps below are sure to end; the tests go there
 STEPS = 60  # far more than are needed: five, from the first guess
 ROUNDING = 4e-16  # relative
 NEAR = 3e-6  # relative; after a step below it the error, which each step cubes, is rounding
@@ -31,6 +32,10 @@ def _above(tail: float, freedom: float) -> float:
     """The number, at least 0, above which t lies with the chance `tail`, at most a half."""
     if tail == 0.5:
         return 0.0
+    if tail < RAREST:
+        from scipy import special  # which nobody waits for who asks for no such chance
+
+        return -float(special.stdtrit(freedom, tail))
     normal = -STANDARD.inv_cdf(tail)
     if freedom >= MANY:
         return _around_normal(normal, freedom)
@@ -61,8 +66,8 @@ def _around_normal(z: float, freedom: float) -> float:
 
 def _of_tail(tail: float, freedom: float) -> float:
     """A first guess for few degrees of freedom: the density far out is a power."""
-    constant = _density(0.0, freedom) * freedom ** ((freedom + 1.0) / 2.0)
-    return (constant / (tail * freedom)) ** (1.0 / freedom)
+    log_constant = math.log(_density(0.0, freedom)) + math.log(freedom) * (freedom + 1.0) / 2.0
+    return math.exp((log_constant - math.log(tail * freedom)) / freedom)
 
 
 def _density(at: float, freedom: float) -> float:

@@ -17,7 +17,21 @@ FREEDOMS = (1, 1.3, 2, 2.37, 4, 7, 12, 19.5, 30, 79.9, 80.1, 400, 19_999, 20_001
 
 @pytest.mark.parametrize("freedom", FREEDOMS)
 def test_a_quantile_is_scipys(freedom):
-    for chance in (1e-9, 0.0007, 0.05 / 3, 0.05, 0.4999, 0.5, 0.51, 0.9, 0.975, 1 - 0.05 / 330, 1 - 1e-6):
+    for chance in (
+        1e-40,
+        1e-19,
+        1e-9,
+        0.0007,
+        0.05 / 3,
+        0.05,
+        0.4999,
+        0.5,
+        0.51,
+        0.9,
+        0.975,
+        1 - 0.05 / 330,
+        1 - 1e-6,
+    ):
         found = student_quantile(chance, freedom)
         assert found == pytest.approx(special.stdtrit(freedom, chance), rel=1e-12), chance
 

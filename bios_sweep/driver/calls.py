@@ -227,5 +227,5 @@ def _warn_of(outcome: Outcome) -> None:
     """What a command line says by its exit code."""
     if outcome.signal is not None and not outcome.summary.final:
         raise Stopped(outcome.signal)
-    for text in filter(None, (outcome.summary.broken, None if outcome.caught_up else outcome.behind)):
+    for text in filter(None, (outcome.summary.broken, outcome.behind)):
         warnings.warn(text, stacklevel=3)

@@ -15,7 +15,7 @@ from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.driver.ways import tariff_of
 from bios_sweep.engines.training.decoder_shape import Shape
-from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
+from bios_sweep.engines.training.fitting import DEFAULT_MICRO_BATCH
 from bios_sweep.engines.training.operations import Operations
 from bios_sweep.execution.gpus import memory_of
 from bios_sweep.execution.speed import DECODING, Speed, is_like, speed_of_cpu, speed_of_gpus

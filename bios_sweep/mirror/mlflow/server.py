@@ -15,7 +15,8 @@ from pathlib import Path
 from bios_sweep.errors import InputError, TrackingError
 from bios_sweep.interpreter import APART, python
 from bios_sweep.mirror.mlflow.moved import bring_home
-from bios_sweep.mirror.mlflow.schema import ready_store, sqlite_file
+from bios_sweep.mirror.mlflow.ready import ready_store
+from bios_sweep.mirror.mlflow.schema import sqlite_file
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked

@@ -25,8 +25,10 @@ from bios_sweep.mirror.content import NOTE, DataInput, MetricPoint, RunContent, 
 from bios_sweep.mirror.mlflow.credentials import sign_in
 from bios_sweep.mirror.mlflow.note import SweepLine, experiment_note, listing_of, relisted
 from bios_sweep.mirror.mlflow.shared_view import is_ours
+from bios_sweep.mirror.mlflow.troubles import deleted
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.secrecy import masked
+from bios_sweep.trouble import TroubleError
 
 METRICS_PER_CALL = 800  # of at most 1000 entities, 100 of them params and 100 tags (mlflow.utils.validation)
 NOTE_TIME = "note_time"
@@ -52,11 +54,15 @@ class MirroredRun:
     points: set[tuple[str, int, float]] | None = None
 
 
+class ArtifactError(TrackingError):
+    """Files were not taken; its cause says why."""
+
+
 class MlflowStore:
     """The runs of one experiment. Makes the experiment when it is missing.
 
     Raises:
-        TrackingError: the experiment was deleted in MLflow.
+        TroubleError: the experiment was deleted in MLflow.
         MlflowException: the store does not answer.
     """
 
@@ -70,10 +76,7 @@ class MlflowStore:
             found = self._client.get_experiment(made)
         self._experiment: Experiment = found
         if found.lifecycle_stage != "active":
-            raise TrackingError(
-                f"experiment {experiment_name!r} was deleted in MLflow; bring it back with "
-                f"`mlflow experiments restore -x {found.experiment_id}`, then `bios-sweep sync`"
-            )
+            raise TroubleError(deleted(masked(uri), experiment_name, found.experiment_id))
 
     @property
     def experiment_id(self) -> str:
@@ -158,7 +161,7 @@ class MlflowStore:
         beside: tags that lead to the files, set with that one.
 
         Raises:
-            TrackingError: the artifact store failed; each kind raises errors of its own libraries.
+            ArtifactError: the artifact store failed; each kind raises errors of its own libraries.
         """
         if known.tags.get(tag) == digest:
             return
@@ -167,7 +170,7 @@ class MlflowStore:
             try:
                 self._client.log_artifact(known.run_id, str(file), folder or None)
             except Exception as error:
-                raise TrackingError(f"artifact {name}: {masked(str(error))}") from error
+                raise ArtifactError(f"artifact {name}: {masked(str(error))}") from error
         self._log(known, [], {}, {**(beside or {}), tag: digest})
 
     def sweeps(self) -> list[SweepLine]:

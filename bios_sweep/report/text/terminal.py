@@ -129,6 +129,8 @@ def print_status(status: SweepStatus, console: Console) -> None:
         line(console, f"{where}, since {clean(driver.started)}")
     if status.paused:
         line(console, f"paused since {clean(status.paused)}; `bios-sweep resume` goes on", "yellow")
+    if status.lacking:
+        line(console, clean(status.lacking), "yellow")
 
 
 def _head(console: Console, facts: PlanSummary | Summary) -> None:

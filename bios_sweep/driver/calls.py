@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 from rich.console import Console
 
 from bios_sweep.checks import matching
-from bios_sweep.config.compose import Config
+from bios_sweep.config.composed import Config
 from bios_sweep.config.typed import written
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.planned import PlannedSweep, planned_here

@@ -9,10 +9,10 @@ from threading import Thread
 from typing import Any
 
 from bios_sweep.checks import at_least_zero, not_allowed, truth
-from bios_sweep.config.compose import Config
+from bios_sweep.config.composed import Config
 from bios_sweep.errors import ConfigError, InputError
+from bios_sweep.mirror.mlflow.credentials import sign_in
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
-from bios_sweep.mirror.mlflow.web import sign_in
 from bios_sweep.mirror.trackers import tracker_of
 from bios_sweep.ports import Recorder, Tracker
 from bios_sweep.records.journal import Journal

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,6 +19,7 @@ from typing import Any
 from bios_sweep.engines.training.cache import read_json_cache, user_cache, write_json_cache
 from bios_sweep.engines.training.facts import ENGINE_VERSION, read_config, software_versions
 from bios_sweep.errors import ModelError
+from bios_sweep.interpreter import python, with_package
 
 # Model types whose losses and gradients were equal to those of the model's own forward pass, in float32, on
 # tiny random models of transformers 5.23.
@@ -139,7 +139,7 @@ def _remembered(folder: Path) -> Reached:
 
 def _probed(folder: Path) -> Reached:
     done = subprocess.run(
-        [sys.executable, "-m", PROBE, str(folder)], capture_output=True, text=True, check=False
+        python("-m", PROBE, str(folder)), env=with_package(), capture_output=True, text=True, check=False
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Collection, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,8 +19,8 @@ from bios_sweep.errors import ModelError
 
 WEIGHT = ".weight"
 MATRIX, MATRICES = 2, 3  # dimensions of a layer's weight, and of those of all experts in one
-# In the names of embeddings, heads and norms, and of what lies beside a text decoder.
-UNADAPTED = ("embed", "lm_head", "wte", "wpe", "norm", "vision", "visual", "audio", "projector", "mtp.")
+# The names of embeddings, heads and norms, and of what lies beside a text decoder.
+UNADAPTED = re.compile(r"(?<!un)embed|lm_head|^head$|wte|wpe|norm|vision|visual|audio|projector|\bmtp\.")
 # State spaces that read the weights of these layers past their modules, and any adapter: out_proj in a fused
 # kernel, for which PEFT refuses it, and dt_proj in transformers' own code. Others read out_proj so in
 # training mode alone (Bamba, Zamba 2), in which no base model of ours is.
@@ -110,12 +110,12 @@ def _fused(every: Iterable[Linear]) -> Iterator[Linear]:
 
 
 def _named(
-    shapes: Mapping[str, tuple[int, ...]], experts: int, left: Collection[str]
+    shapes: Mapping[str, tuple[int, ...]], experts: int, left: Set[str]
 ) -> Iterator[tuple[str, int, int, int]]:
     """(name, in, out, copies) of each weight; experts that have one each come under one name."""
     for full, shape in shapes.items():
         name = ONE_OF_MANY.sub("experts.", full.removesuffix(WEIGHT))
-        if name.rpartition(".")[2] in left or any(part in name for part in UNADAPTED):
+        if UNADAPTED.search(name) or not left.isdisjoint(name.split(".")):
             continue
         if full.endswith(WEIGHT) and len(shape) == MATRIX:
             yield name, shape[1], shape[0], 1

@@ -22,10 +22,10 @@ from mlflow.exceptions import MlflowException
 
 from bios_sweep.errors import TrackingError
 from bios_sweep.mirror.content import NOTE, DataInput, MetricPoint, RunContent, RunStatus
+from bios_sweep.mirror.mlflow.credentials import sign_in
 from bios_sweep.mirror.mlflow.note import SweepLine, experiment_note, listing_of, relisted
 from bios_sweep.mirror.mlflow.shared_view import is_ours
 from bios_sweep.mirror.mlflow.troubles import deleted
-from bios_sweep.mirror.mlflow.web import sign_in
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.secrecy import masked
 from bios_sweep.trouble import TroubleError

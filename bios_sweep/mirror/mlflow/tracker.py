@@ -22,7 +22,6 @@ from bios_sweep.mirror.mlflow.schema import (
     sqlite_address,
     sqlite_file,
 )
-from bios_sweep.mirror.mlflow.web import check_server, experiment_on_server
 from bios_sweep.ports import Recorder
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
@@ -109,6 +108,9 @@ def check_tracking(uri: str, workspace: Workspace | None = None, experiment: str
     """
     scheme = urlsplit(uri).scheme
     if scheme in WEB:
+        # loads TLS, which a store in a file needs not
+        from bios_sweep.mirror.mlflow.web import check_server, experiment_on_server
+
         check_server(uri)
         require_kept(masked(uri), experiment, experiment_on_server(uri, experiment) if experiment else None)
     elif scheme == "sqlite":

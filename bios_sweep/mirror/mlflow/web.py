@@ -1,13 +1,7 @@
-"""Speaking to an MLflow server with the standard library: who we are, by which TLS, whether it answers.
-
-Credentials are MLflow's own variables (MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN, or the file
-~/.mlflow/credentials); an address may carry a user and a password, which are taken out of it and put there.
-"""
+"""Speaking to an MLflow server with the standard library: by which TLS, whether it answers, and as what."""
 
 from __future__ import annotations
 
-import base64
-import configparser
 import json
 import os
 import re
@@ -17,11 +11,11 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlencode, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit
 
 from bios_sweep.errors import InputError
+from bios_sweep.mirror.mlflow.credentials import PASSWORD, TOKEN, USERNAME, authorization, split_credentials
 from bios_sweep.mirror.mlflow.troubles import away, of_status, stranger
 from bios_sweep.secrecy import masked
 from bios_sweep.trouble import TroubleError
@@ -30,53 +24,8 @@ BY_NAME = "/api/2.0/mlflow/experiments/get-by-name"
 HEALTH, SEARCH, VERSION = "/health", "/api/2.0/mlflow/experiments/search", "/version"
 PORTS = {"http": 80, "https": 443}
 HEALTH_SECONDS = 5.0  # chosen, not measured: a server that needs longer would slow down every call
-USERNAME, PASSWORD, TOKEN = (f"MLFLOW_TRACKING_{name}" for name in ("USERNAME", "PASSWORD", "TOKEN"))
 OTHER_SIGNATURES = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")  # which only MLflow itself can make
-CREDENTIALS_FILE = ".mlflow/credentials"  # mlflow.utils.credentials
 WAY_IN = f"set {TOKEN}, or {USERNAME} and {PASSWORD}"
-
-
-def split_credentials(uri: str) -> tuple[str, tuple[str, str] | None]:
-    """An address without its user and password, and these, decoded; None where it has none."""
-    parts = urlsplit(uri)
-    user, at, host = parts.netloc.rpartition("@")
-    if not at:
-        return uri, None
-    name, _, password = user.partition(":")
-    return urlunsplit(parts._replace(netloc=host)), (unquote(name), unquote(password))
-
-
-def sign_in(uri: str) -> str:
-    """Put an address's user and password where MLflow looks for them; returns the address without them.
-
-    In the address itself they would show up in every message that MLflow writes about it.
-    """
-    address, pair = split_credentials(uri)
-    given = zip((USERNAME, PASSWORD), pair or ("", ""), strict=True)
-    os.environ.update({name: value for name, value in given if value})
-    return address
-
-
-def authorization(uri: str) -> dict[str, str]:
-    """The header that says who we are: the address's own credentials, else as MLflow takes its variables."""
-    _, pair = split_credentials(uri)
-    own, own_password = pair or ("", "")
-    stored = _stored_credentials()
-    name = own or os.environ.get(USERNAME) or stored.get(USERNAME.lower(), "")
-    password = own_password or os.environ.get(PASSWORD) or stored.get(PASSWORD.lower(), "")
-    token = os.environ.get(TOKEN)
-    if name and password:
-        return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
-    return {"Authorization": f"Bearer {token}"} if token else {}
-
-
-def _stored_credentials() -> Mapping[str, str]:
-    stored = configparser.ConfigParser(interpolation=None)
-    try:
-        stored.read(Path.home() / CREDENTIALS_FILE)
-    except (configparser.Error, OSError, RuntimeError):  # RuntimeError: nobody's home is known
-        return {}
-    return dict(stored["mlflow"]) if stored.has_section("mlflow") else {}
 
 
 def tls_context(uri: str) -> ssl.SSLContext | None:

@@ -1,4 +1,4 @@
-"""A day's load on one tracking server, compressed: memory stays flat there and in the drivers, nothing is lost.
+"""A day's load on one tracking server, compressed: memory stays flat, in the drivers too; nothing is lost.
 
 `BIOS_SWEEP_LOAD=2000 python -m pytest -m slow tests/e2e/test_load.py -s` runs a tenth and prints the slopes.
 """

@@ -34,7 +34,8 @@ from tests.mirror.tracking_server import TrackingServer, serving
 from tests.mirror.whole import check_whole
 
 PATIENCE_SECONDS = 240
-ENDS = (0, 4, -signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT)  # how a driver under faults may end
+# How a driver under faults may end: by a signal before it has handlers for it, or by what these say.
+ENDS = (0, 4, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT)
 TRIES = 6  # drivers after the last fault; the first of them finishes unless a worker was lost
 SMALL = (
     *("sweeps=learning_rate", "sweeps.factors.learning_rate.multiply=[0.5,2]", "seeds=[0,1]"),
@@ -71,6 +72,10 @@ class Rig:
     @property
     def log(self) -> Path:
         return self.folder / "drivers.log"
+
+    def said(self) -> str:
+        """What its drivers said so far."""
+        return self.log.read_text() if self.log.exists() else ""
 
     def entries(self) -> tuple[Entry, ...]:
         """Of the sweep's journal, as far as it is there."""
@@ -155,7 +160,7 @@ class Driver:
         self.process.join(PATIENCE_SECONDS)
         if self.process.exitcode is None:
             self.signal(signal.SIGKILL)
-        assert self.process.exitcode is not None, f"a driver hangs\n{self.rig.log.read_text()[-3000:]}"
+        assert self.process.exitcode is not None, f"a driver hangs\n{self.rig.said()[-3000:]}"
         return self.process.exitcode
 
 
@@ -241,13 +246,13 @@ def run_through(rig: Rig, schedule: Schedule) -> None:
     codes = [_ended(driver)]
     _let_through(rig)
     while codes[-1] != 0 or len(codes) == 1:
-        assert len(codes) <= TRIES, f"it does not finish: {codes}\n{rig.log.read_text()[-3000:]}"
+        assert len(codes) <= TRIES, f"it does not finish: {codes}\n{rig.said()[-3000:]}"
         codes.append(_ended(Driver(rig)))
 
 
 def _ended(driver: Driver) -> int:
     code = driver.end()
-    assert code in ENDS, f"a driver ended with {code}\n{driver.rig.log.read_text()[-3000:]}"
+    assert code in ENDS, f"a driver ended with {code}\n{driver.rig.said()[-3000:]}"
     return code
 
 
@@ -287,7 +292,7 @@ def check(rig: Rig, undisturbed: Rig) -> None:
     Raises:
         AssertionError: what does not, with the end of what the drivers said.
     """
-    said = rig.log.read_text()
+    said = rig.said()
     assert "Traceback" not in said, said[-4000:]
     assert found_in(rig.workspace) == found_in(undisturbed.workspace), "other results"
     check_sums(rig.entries())
@@ -340,7 +345,7 @@ def undisturbed(kind: str, folder: Path) -> Rig:
     """The same sweep, to which nothing happened. kind: of `KINDS`."""
     calm = Rig((*KINDS[kind].words, "cluster=inline"), folder / "calm")
     calm.folder.mkdir(parents=True)
-    assert Driver(calm).end() == 0, calm.log.read_text()[-3000:]
+    assert Driver(calm).end() == 0, calm.said()[-3000:]
     return calm
 
 

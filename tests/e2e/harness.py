@@ -36,6 +36,7 @@ from tests.mirror.whole import check_whole
 PATIENCE_SECONDS = 240
 # How a driver under faults may end: by a signal before it has handlers for it, or by what these say.
 ENDS = (0, 4, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT)
+LEAVING_SECONDS = 120  # Ray's agents notice after about a minute that their raylet was killed
 TRIES = 6  # drivers after the last fault; the first of them finishes unless a worker was lost
 SMALL = (
     *("sweeps=learning_rate", "sweeps.factors.learning_rate.multiply=[0.5,2]", "seeds=[0,1]"),
@@ -299,7 +300,7 @@ def check(rig: Rig, undisturbed: Rig) -> None:
     check_sums(rig.entries())
     planned = len(replay(rig.entries()).trials)
     assert check_whole(rig.workspace, rig.address) == planned, "not a run per trial"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LEAVING_SECONDS
     while of_sessions(rig.sessions) and time.monotonic() < deadline:
         time.sleep(0.05)
     left = [(pid, _name(pid)) for pid in of_sessions(rig.sessions)]

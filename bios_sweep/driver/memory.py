@@ -202,9 +202,9 @@ def weights_bytes(parameters: int, request: Request) -> int:
 
 def shape_of_plan(plan: Plan) -> Shape | None:
     """The sizes of a model of files; None where its config.json lacks one that everything hangs on."""
-    model = plan.study.scenario.model
+    model, attention = plan.study.scenario.model, plan.study.scenario.engine_options.get("attention")
     config = read_config(Path(model.path))
-    return shape_of(config, model.parameters, linear_of(Path(model.path), config))
+    return shape_of(config, model.parameters, linear_of(Path(model.path), config), attention)
 
 
 def _asked(plan: Plan) -> dict[str, Any]:

@@ -3,7 +3,8 @@
 b bytes per number of the model's format, 4 per float32. Of each part of a layer:
 
     its norm         hidden * 4 (it computes in float32), and hidden * b (its result) where A reads it
-    attention        2 query * b + 2 keys * b, and a float32 per head; (query + keys) * 4 if these have norms
+    attention        2 query * b + 2 keys * b, and a float32 per head; (query + keys) * 4 if these have norms;
+                     with scores of its own 4 a head and token of the example, and b for each further copy
     gated MLP        3 inner * b (gate, its activation, up), one less without a gate, and inner * b (their
                      product) where A reads it
     state space      see `_kept_of_a_space`
@@ -84,14 +85,19 @@ def _kept_of_adapters(shape: Shape, load: Load, *, folded: bool) -> int:
 def _kept_of(block: Block, shape: Shape, load: Load, read: _Read) -> int:
     """Per token of one layer, without its adapters."""
     size, full = FORMATS[load.dtype], load.method == FULL
-    numbers, singles = 0, shape.hidden * len(block)  # of the model's format, and float32 ones
-    numbers += shape.hidden * (sum(part in read.norms for part in block) + len(block) * full)
+    norms = len(block) * (2 if shape.normed_after else 1)
+    numbers, singles = 0, shape.hidden * norms  # of the model's format, and float32 ones
+    numbers += shape.hidden * (sum(part in read.norms for part in block) + norms * full)
     if Part.ATTENTION in block:
         numbers += 2 * shape.query + 2 * shape.keys
         singles += shape.heads
         if shape.normed_heads:
             numbers += (shape.query + shape.keys) * full
             singles += shape.query + shape.keys
+        if shape.scores:
+            scores = shape.heads * (load.tokens // load.sequences)
+            singles += scores  # the softmax; in the model's format the same, and what is bounded
+            numbers += scores * (shape.capped + (size != FLOAT))
     if Part.MLP in block:
         numbers += ((3 if shape.gated else 2) + (Part.MLP in read.lasts)) * shape.inner
     kept = FLOAT * singles + size * numbers

@@ -40,6 +40,10 @@ UNGATED = (
     "phi",
 )
 
+NORMED_AFTER = ("gemma2", "gemma3", "gemma3_text", "gemma3n_text", "gemma4_text", "glm4")
+# Model types for which transformers has attention as products with a matrix of scores between them alone.
+WITH_SCORES = ("bloom", "codegen", "gemma2", "gpt_neo", "gpt_oss", "gptj", "mpt")
+EAGER = "eager"  # the same of any model, as `method.attention` has it
 NORMED_HEADS = ("qwen3", "gemma3", "gemma4", "olmo2", "olmo3", "exaone4", "apertus", "seed_oss")
 
 
@@ -48,8 +52,10 @@ class Shape:
     """Sizes of a decoder. query, keys: widths of the projections; inner: of the MLP, all active experts'.
 
     blocks: what each layer is made of. gated: the MLP multiplies two projections. normed_heads: queries and
-    keys have norms of their own. tied: the head is the input embeddings, as far as the config tells. linear:
-    all layers that an adapter may be put on; adapted: those that have one.
+    keys have norms of their own. normed_after: what a part gives has one, too. scores: attention keeps those
+    of every token for all others; capped: twice, for they go through a bound first. tied: the head is the
+    input embeddings, as far as the config tells. linear: all layers that an adapter may be put on; adapted:
+    those that have one.
     """
 
     blocks: tuple[Block, ...]
@@ -65,6 +71,9 @@ class Shape:
     linear: tuple[Linear, ...]
     adapted: tuple[Linear, ...]
     space: StateSpace | None = None
+    normed_after: bool = False
+    scores: bool = False
+    capped: bool = False
     tied: bool = False
 
     def only(self, targets: str | None) -> Shape:
@@ -124,11 +133,15 @@ class Shape:
 
 
 def shape_of(
-    config: Mapping[str, Any], parameters: int | None, linear: Sequence[Linear] = ()
+    config: Mapping[str, Any],
+    parameters: int | None,
+    linear: Sequence[Linear] = (),
+    attention: str | None = None,
 ) -> Shape | None:
     """The sizes that a config.json tells; None where it lacks one that everything hangs on.
 
     linear: those of the weights, as `linear_of` finds them; where none are here, as a Llama has them.
+    attention: how it is computed, as `method.attention`; None: as transformers chooses.
     """
     nested = config.get("text_config")
     text = nested if isinstance(nested, Mapping) else config
@@ -158,6 +171,9 @@ def shape_of(
         linear=every,
         adapted=every,
         space=state_space_of(text, hidden),
+        normed_after=kind in NORMED_AFTER,
+        scores=kind in WITH_SCORES if attention is None else attention == EAGER,
+        capped=bool(text.get("attn_logit_softcapping")),
         tied=text.get("tie_word_embeddings", config.get("tie_word_embeddings")) is True,
     )
 

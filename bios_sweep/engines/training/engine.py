@@ -179,7 +179,8 @@ class LoraEngine:
         """The sizes of the base model, where its config.json tells them."""
         folder = Path(self._options.model_path)
         config = read_config(folder)
-        return shape_of(config, describe_model(str(folder)).parameters, linear_of(folder, config))
+        parameters, attention = describe_model(str(folder)).parameters, self._options.attention
+        return shape_of(config, parameters, linear_of(folder, config), attention)
 
     def _decided(self, settings: TrainingSettings) -> Fit:
         given, twice = self._options.micro_batch_size, self._options.activation_checkpointing

@@ -20,6 +20,8 @@ import torch
 from transformers import (
     AutoModelForCausalLM,
     BambaConfig,
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GemmaConfig,
     GemmaForCausalLM,
     LlamaConfig,
@@ -170,6 +172,17 @@ def test_an_adapter_on_some_layers_is_counted_by_what_it_is_put_on(shaped, dtype
     assert need.adapter == learn
     assert need.activations == pytest.approx(kept, rel=0.03)
     assert need.total < counted(shaped, dtype)[0].total
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_scores_that_attention_keeps_are_counted(tmp_path, dtype):
+    """Of Gemma 2 alone transformers bounds them, and has no attention that does without."""
+    Gemma2ForCausalLM(
+        Gemma2Config(vocab_size=256, hidden_size=64, intermediate_size=128, num_hidden_layers=3,
+                     num_attention_heads=4, num_key_value_heads=2, head_dim=16)
+    ).save_pretrained(tmp_path)  # fmt: skip
+    need, _, kept = counted(tmp_path, dtype)
+    assert need.activations == pytest.approx(kept, rel=0.15)
 
 
 HYBRIDS = {

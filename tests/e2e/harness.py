@@ -401,13 +401,13 @@ def hold(
     """One schedule, and what must hold after it; the folder goes where it does.
 
     Raises:
-        AssertionError: what does not hold, and the command that repeats the schedule.
+        Exception: what does not hold, and the command that repeats the schedule.
     """
     try:
         with rigged(kind, folder, server) as rig:
             run_through(rig, schedule)
             check(rig, calm)
-    except AssertionError as error:
+    except Exception as error:
         error.add_note(f"again: python -m tests.e2e.harness {kind} '{text_of(schedule)}'")
         raise
     shutil.rmtree(folder)

@@ -34,7 +34,9 @@ from tests.mirror.tracking_server import TrackingServer, serving
 from tests.mirror.whole import check_whole
 
 PATIENCE_SECONDS = 240
-ENDS = (0, 4, -signal.SIGKILL, 128 + signal.SIGTERM, 128 + signal.SIGINT)  # how a driver under faults may end
+# How a driver under faults may end: by a signal before it has handlers for it, or by what these say.
+ENDS = (0, 4, -signal.SIGKILL, -signal.SIGTERM, 128 + signal.SIGTERM, 128 + signal.SIGINT)
+LEAVING_SECONDS = 120  # Ray's agents notice after about a minute that their raylet was killed
 TRIES = 6  # drivers after the last fault; the first of them finishes unless a worker was lost
 SMALL = (
     *("sweeps=learning_rate", "sweeps.factors.learning_rate.multiply=[0.5,2]", "seeds=[0,1]"),
@@ -71,6 +73,10 @@ class Rig:
     @property
     def log(self) -> Path:
         return self.folder / "drivers.log"
+
+    def said(self) -> str:
+        """What its drivers said so far."""
+        return self.log.read_text() if self.log.exists() else ""
 
     def entries(self) -> tuple[Entry, ...]:
         """Of the sweep's journal, as far as it is there."""
@@ -155,7 +161,7 @@ class Driver:
         self.process.join(PATIENCE_SECONDS)
         if self.process.exitcode is None:
             self.signal(signal.SIGKILL)
-        assert self.process.exitcode is not None, f"a driver hangs\n{self.rig.log.read_text()[-3000:]}"
+        assert self.process.exitcode is not None, f"a driver hangs\n{self.rig.said()[-3000:]}"
         return self.process.exitcode
 
 
@@ -241,13 +247,14 @@ def run_through(rig: Rig, schedule: Schedule) -> None:
     codes = [_ended(driver)]
     _let_through(rig)
     while codes[-1] != 0 or len(codes) == 1:
-        assert len(codes) <= TRIES, f"it does not finish: {codes}\n{rig.log.read_text()[-3000:]}"
+        assert len(codes) <= TRIES, f"it does not finish: {codes}\n{rig.said()[-3000:]}"
         codes.append(_ended(Driver(rig)))
 
 
 def _ended(driver: Driver) -> int:
     code = driver.end()
-    assert code in ENDS, f"a driver ended with {code}\n{driver.rig.log.read_text()[-3000:]}"
+    refused = code == 2 and driver.rig.front is not None  # the server was away before anything was there
+    assert code in ENDS or refused, f"a driver ended with {code}\n{driver.rig.said()[-3000:]}"
     return code
 
 
@@ -287,20 +294,21 @@ def check(rig: Rig, undisturbed: Rig) -> None:
     Raises:
         AssertionError: what does not, with the end of what the drivers said.
     """
-    said = rig.log.read_text()
+    said = rig.said()
     assert "Traceback" not in said, said[-4000:]
     assert found_in(rig.workspace) == found_in(undisturbed.workspace), "other results"
     check_sums(rig.entries())
     planned = len(replay(rig.entries()).trials)
     assert check_whole(rig.workspace, rig.address) == planned, "not a run per trial"
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + LEAVING_SECONDS
     while of_sessions(rig.sessions) and time.monotonic() < deadline:
         time.sleep(0.05)
     left = [(pid, _name(pid)) for pid in of_sessions(rig.sessions)]
     assert not left, f"still running: {left}"
     more = names(rig.workspace) - names(undisturbed.workspace)
     assert not more, f"files that no undisturbed run has: {sorted(more)}"
-    scratch = sorted(path.name for path in (rig.folder / "tmp").iterdir())
+    # Ray's agents outlive a killed driver by a minute, and make folders of its session again: no files
+    scratch = sorted(path.name for path in (rig.folder / "tmp").rglob("*") if path.is_file())
     assert not scratch, f"left in the folder for temporary files: {scratch}"
 
 
@@ -340,7 +348,7 @@ def undisturbed(kind: str, folder: Path) -> Rig:
     """The same sweep, to which nothing happened. kind: of `KINDS`."""
     calm = Rig((*KINDS[kind].words, "cluster=inline"), folder / "calm")
     calm.folder.mkdir(parents=True)
-    assert Driver(calm).end() == 0, calm.log.read_text()[-3000:]
+    assert Driver(calm).end() == 0, calm.said()[-3000:]
     return calm
 
 
@@ -393,13 +401,13 @@ def hold(
     """One schedule, and what must hold after it; the folder goes where it does.
 
     Raises:
-        AssertionError: what does not hold, and the command that repeats the schedule.
+        Exception: what does not hold, and the command that repeats the schedule.
     """
     try:
         with rigged(kind, folder, server) as rig:
             run_through(rig, schedule)
             check(rig, calm)
-    except AssertionError as error:
+    except Exception as error:
         error.add_note(f"again: python -m tests.e2e.harness {kind} '{text_of(schedule)}'")
         raise
     shutil.rmtree(folder)

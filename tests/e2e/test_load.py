@@ -35,7 +35,7 @@ HOURS = 6  # a driver may take; the test is for a quiet night
 
 @dataclass
 class Memory:
-    """Resident bytes of some processes. trials: what one of them has to do with. shape of both: (samples,)."""
+    """Resident bytes of some processes, each list (samples,). trials: what they have to do with."""
 
     name: str
     trials: int

@@ -45,7 +45,7 @@ SMALL = (
 )
 PLANTED = ("model=planted", "model.planted.pause_seconds=0.01")
 REAL = ("baseline.batch_size=8", "budget.max_steps=6", "budget.measurements=2", "data.eval_examples=32")
-LONG = ("seeds=[0,1,2,3,4,5,6,7,8,9]", "decision.looks=[10]", "budget.measurements=10")
+LONG = (f"seeds={list(range(20))}".replace(" ", ""), "decision.looks=[20]", "budget.measurements=10")
 LIBRARIES = ("torch", "transformers", "peft")
 NAMED = re.compile(r"[0-9a-f]{12,}")  # trials, runs, stores
 SESSION = 3  # the field of /proc/PID/stat, behind the name in brackets
@@ -61,6 +61,7 @@ class Rig:
     clock_back: int = 0
     upgraded: bool = False
     sessions: list[int] = field(default_factory=list)
+    struck: list[tuple[int, int]] = field(default_factory=list)  # exit code, trials ended by then
 
     @property
     def workspace(self) -> Path:
@@ -242,7 +243,8 @@ def run_through(rig: Rig, schedule: Schedule) -> None:
         _let_through(rig)
         strike(step, driver)
         if step.fault in (Fault.KILL_DRIVER, Fault.STOP, Fault.STOP_NOW, Fault.FULL_DISK):
-            _ended(driver)
+            code = _ended(driver)
+            rig.struck.append((code, sum(entry.kind == "ended" for entry in rig.entries())))
             assert rig.front or not _store(rig).exists() or is_current(_store(rig)), "a broken store"
     codes = [_ended(driver)]
     _let_through(rig)
@@ -395,9 +397,7 @@ KINDS = {
 }
 
 
-def hold(
-    kind: str, schedule: Schedule, folder: Path, calm: Rig, server: TrackingServer | None = None
-) -> None:
+def hold(kind: str, schedule: Schedule, folder: Path, calm: Rig, server: TrackingServer | None = None) -> Rig:
     """One schedule, and what must hold after it; the folder goes where it does.
 
     Raises:
@@ -411,6 +411,7 @@ def hold(
         error.add_note(f"again: python -m tests.e2e.harness {kind} '{text_of(schedule)}'")
         raise
     shutil.rmtree(folder)
+    return rig
 
 
 def repeat(kind: str, text: str) -> None:

@@ -69,6 +69,7 @@ def words(workspace: Path, url: str, number: int) -> list[str]:
     seeds = list(range(number * each, (number + 1) * each))
     return [
         *("run", "sweeps=learning_rate", "model=planted", "cluster=inline", "budget.measurements=1"),
+        f"budget.max_trials={TRIALS}",
         *(f"seeds={seeds}".replace(" ", ""), f"decision.looks=[{each}]", "decision.confirmation_seeds=0"),
         *("tracking=sqlite", f"tracking.uri={url}", "tracking.flush_seconds=20000", f"workspace={workspace}"),
     ]
@@ -101,6 +102,7 @@ def test_a_day_of_four_drivers_on_one_server_leaves_memory_flat_and_loses_nothin
         for driver in drivers:
             driver.join(HOURS * 3600)
         codes = [end(driver) for driver in drivers]
+        assert codes == [0] * DRIVERS, [(place.parent / "log").read_text()[-1500:] for place in places]
         print(*(memory.told() for memory in told), sep="\n")
         print(f"{TRIALS} trials in {(time.monotonic() - began) / 60:.1f} min")
         assert codes == [0] * DRIVERS, [(place.parent / "log").read_text()[-1500:] for place in places]

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import itertools
 import random
+import signal
 import subprocess
 from collections.abc import Callable
 
@@ -19,13 +20,13 @@ from tests.e2e.schedules import Fault, Schedule, Step, schedule_of, schedules, t
 from tests.mirror import postgres
 
 AGAIN = ("started", "ended", "started")
-KILLS = 100
+KILLS, LONG_TRIALS = 100, 60
 EVERYTHING = (
     "kill-driver@5+3 stop@4+0 lose-reply@1+0 pause@2+0 full-disk@3+0 clock-back@2+0 kill-server@1+0 "
     "kill-driver@2+9 upgrade@0+0 lose-reply@3+0 stop-now@6+1"
 )
 
-Runner = Callable[[str, Schedule], None]
+Runner = Callable[[str, Schedule], Rig]
 
 
 @pytest.fixture(scope="module")
@@ -34,10 +35,10 @@ def runner(tmp_path_factory: pytest.TempPathFactory, tracking_server) -> Runner:
     root, numbers = tmp_path_factory.mktemp("schedules"), itertools.count()
     calm: dict[str, Rig] = {}
 
-    def run(kind: str, schedule: Schedule) -> None:
+    def run(kind: str, schedule: Schedule) -> Rig:
         if kind not in calm:
             calm[kind] = undisturbed(kind, root / kind)
-        hold(kind, schedule, root / str(next(numbers)), calm[kind], tracking_server)
+        return hold(kind, schedule, root / str(next(numbers)), calm[kind], tracking_server)
 
     return run
 
@@ -80,10 +81,16 @@ def test_random_schedules_change_nothing(kind, examples, most, runner):
 
 @pytest.mark.slow
 def test_a_hundred_kills_at_random_moments_over_one_run_leave_nothing_broken_different_or_double(runner):
-    """Ten seeds of three arms with ten measurements each: about four lines of the journal between two."""
+    """Sixty trials of ten measurements. A fifth of the kills falls into a start, the rest among lines."""
     choice = random.Random(19)
-    kills = (Step(Fault.KILL_DRIVER, choice.randint(0, 4), choice.randint(0, 300)) for _ in range(KILLS))
-    runner("long", tuple(kills))
+    kills = []
+    for number in range(KILLS):
+        lines, most = (0, 600) if number % 5 == 0 else (choice.randint(1, 5), 20)
+        kills.append(Step(Fault.KILL_DRIVER, lines, choice.randint(0, most)))
+    struck = runner("long", tuple(kills)).struck
+    assert [code for code, _ in struck] == [-signal.SIGKILL] * KILLS
+    assert struck[-1][1] < LONG_TRIALS, "the sweep was over before the last kill"
+    print(f"{KILLS} kills, trials ended at each tenth: {[ended for _, ended in struck[9::10]]}")
 
 
 def test_a_schedule_is_read_back_from_its_text():

@@ -12,6 +12,7 @@ import json
 import re
 from collections.abc import Iterator, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,22 +27,48 @@ FOLDER = "composed"
 MOST_KEPT = 64  # chosen: 6 kB each
 OTHERS = ("hydra", "omegaconf", "yaml")  # whose code decides, too
 CHOICE = re.compile(r"[+~]*(sweeps|model|data)=.*[/~.]")  # a file by its path, or a name that may be one
+PLAIN_FOLDER = re.compile(r"workspace=\.{0,2}/[\w./-]*")
 NAMES_FILES = re.compile(r"\bdefaults[\"']?\s*:|\$\{")  # what such a file reads stands anywhere
 
 
 def composed(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
     """The configuration of a command line; see `compose_config`."""
-    file = _place(overrides, config_dir)
-    known = _known(overrides, read_json_cache(file))
+    others, folder = _apart(overrides)
+    file = _place(others, config_dir)
+    known = _known(read_json_cache(file))
     if known is not None:
-        return known
+        return _in_workspace(known, overrides, folder)
     from bios_sweep.config.compose import compose_config  # Hydra: a fifth of a second
 
     config = compose_config(overrides, config_dir)
     secret = any(secret_in(text) for _, text in texts(config.values))
-    if file is not None and not config.variables and not secret:
+    read = folder is None or (config.values["workspace"] == folder and _word(folder) in config.composed_of)
+    if file is not None and not config.variables and not secret and read:
         _keep(file, config)
     return config
+
+
+def _apart(overrides: Sequence[str]) -> tuple[list[str], str | None]:
+    """The words, of `workspace=FOLDER` the key alone, and the folder, on which no other value depends.
+
+    None where there is no such word, more than one, or one that Hydra might read otherwise.
+    """
+    named = [word for word in overrides if "workspace" in word]
+    if len(named) != 1 or not PLAIN_FOLDER.fullmatch(named[0]):
+        return list(overrides), None
+    return ["workspace" if word == named[0] else word for word in overrides], named[0].partition("=")[2]
+
+
+def _word(folder: str) -> str:
+    return f"workspace='{folder}'"  # as it is handed to Hydra
+
+
+def _in_workspace(known: Config, overrides: Sequence[str], folder: str | None) -> Config:
+    if folder is None:
+        return replace(known, overrides=tuple(overrides))
+    words = (_word(folder) if word.startswith("workspace=") else word for word in known.composed_of)
+    values = {**known.values, "workspace": folder}
+    return replace(known, values=values, overrides=tuple(overrides), composed_of=tuple(words))
 
 
 def _place(overrides: Sequence[str], config_dir: Path | None) -> Path | None:
@@ -88,13 +115,13 @@ def _stamp(file: Path) -> tuple[int, int]:
     return status.st_size, status.st_mtime_ns
 
 
-def _known(overrides: Sequence[str], kept: Any) -> Config | None:
+def _known(kept: Any) -> Config | None:
     """What was kept; None where nothing was, or it is damaged."""
     try:
         return Config(
             values=dict(kept["values"]),
             sweep=kept["sweep"],
-            overrides=tuple(overrides),
+            overrides=(),
             composed_of=tuple(kept["composed_of"]),
             members=dict(kept["members"]),
             chooser=dict(kept["chooser"]),
@@ -115,7 +142,7 @@ def _keep(file: Path, config: Config) -> None:
         "notes": config.notes,
     }
     try:
-        same = _known(config.overrides, json.loads(json.dumps(value)))
+        same = _known(json.loads(json.dumps(value)))
     except (TypeError, ValueError):
         return
     if same is None or repr(same.values) != repr(dict(config.values)):  # by repr: 1, 1.0 and true are equal

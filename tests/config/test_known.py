@@ -82,6 +82,16 @@ def test_what_reads_more_than_words_and_files_is_composed_every_time(tmp_path, m
     assert not cache.exists()
 
 
+def test_of_a_workspace_the_folder_alone_differs(hydra):
+    for folder in ("/data/one", "./two", "../three"):
+        words = ["sweeps=demo", f"workspace={folder}"]
+        assert composed(words) == compose_config(words)
+    assert len(hydra) == 1
+    assert composed(["sweeps=demo"]).values["workspace"] == compose_config([]).values["workspace"]
+    for words in (["workspace=3"], ["workspace=/a", "workspace=/b"], ["workspace=/with a blank"]):
+        assert repr(composed(words)) == repr(composed(words)) == repr(compose_config(words))
+
+
 def test_a_password_is_not_kept(hydra, cache):
     for _ in range(2):
         composed(["tracking.uri=http://me:s3cretword@host:5000"])

@@ -27,7 +27,7 @@ from bios_sweep.mirror.mlflow.moved import bring_home
 from bios_sweep.mirror.mlflow.ready import ready_store
 from bios_sweep.mirror.mlflow.schema import is_current, sqlite_file
 from bios_sweep.mirror.mlflow.shared_view import shared_view, varied
-from bios_sweep.mirror.mlflow.store import ArtifactError, MirroredRun, MlflowStore, folder_files
+from bios_sweep.mirror.mlflow.store import ARMS_FILE, ArtifactError, MirroredRun, MlflowStore, folder_files
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web, page_of_run, store_trouble
 from bios_sweep.mirror.mlflow.troubles import of_answer, of_artifacts
 from bios_sweep.mirror.mlflow.web import WAY_IN
@@ -44,7 +44,6 @@ from bios_sweep.study.trials import short_hash
 from bios_sweep.trouble import Trouble, TroubleError
 
 LOG_FILE = "log.txt"  # of a trial's run, among its artifacts
-ARMS_FILE = "arms.json"  # of a sweep's run, among its artifacts
 AS_TABLE = {"mlflow.loggedArtifacts": json.dumps([{"path": ARMS_FILE, "type": "table"}])}
 
 _log = logging.getLogger(__name__)

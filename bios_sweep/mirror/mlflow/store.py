@@ -23,7 +23,7 @@ from mlflow.exceptions import MlflowException
 from bios_sweep.errors import TrackingError
 from bios_sweep.mirror.content import NOTE, DataInput, MetricPoint, RunContent, RunStatus
 from bios_sweep.mirror.mlflow.credentials import sign_in
-from bios_sweep.mirror.mlflow.note import SweepLine, experiment_note, listing_of, relisted
+from bios_sweep.mirror.mlflow.note import NONE, SweepLine, experiment_note, listing_of, relisted
 from bios_sweep.mirror.mlflow.shared_view import is_ours
 from bios_sweep.mirror.mlflow.troubles import deleted
 from bios_sweep.records.sweep_state import SweepState
@@ -32,6 +32,7 @@ from bios_sweep.trouble import TroubleError
 
 METRICS_PER_CALL = 800  # of at most 1000 entities, 100 of them params and 100 tags (mlflow.utils.validation)
 NOTE_TIME = "note_time"
+ARMS_FILE = "arms.json"  # of a sweep's run, among its artifacts
 VIEW = "mlflow.sharedViewState."
 VIEWS_SEEN_WORKING = ("3.17.",)  # the tag is undocumented; other versions may read it differently
 VIEWS_LIMIT = 30  # chosen below the 40 at which MLflow's page refuses to save more
@@ -181,7 +182,8 @@ class MlflowStore:
                 run_id=run.info.run_id,
                 started=run.info.start_time,
                 headline=run.data.tags.get("verdict", "none yet"),
-                tuned_file=run.data.tags.get("tuned_file", "none"),
+                arms_file=ARMS_FILE if "arms" in run.data.tags else NONE,
+                tuned_file=run.data.tags.get("tuned_file", NONE),
             )
             for run in self._search("tags.kind = 'sweep'")
         ]

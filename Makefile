@@ -5,14 +5,19 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt
 INSTALLED := $(VENV)/.installed
 INSTALLED_DOCS := $(VENV)/.installed-docs
+INSTALLED_BROWSER := $(VENV)/.installed-browser
 
-.PHONY: demo test lint gpu docs schemas clean
+.PHONY: demo test browser lint gpu docs schemas clean
 
 demo: $(INSTALLED)
 	$(BIN)/bios-sweep run sweeps=demo
 
 test: $(INSTALLED) lint
 	$(BIN)/python -m pytest -q -n 2 --dist loadfile
+
+# MLflow's pages in a real Chromium: the one that is there, else Debian's or Ubuntu's, for which it has to be root.
+browser: $(INSTALLED_BROWSER)
+	$(BIN)/python -m pytest -q -rs tests/mirror/test_browser.py
 
 lint: $(INSTALLED)
 	$(BIN)/ruff check .
@@ -32,6 +37,11 @@ schemas: $(INSTALLED) # bios_sweep/schemas/*.json, after a change of what is pri
 
 $(INSTALLED): pyproject.toml constraints.txt | $(BIN)/python
 	$(PIP) -e '.[run,dev]'
+	touch $@
+
+$(INSTALLED_BROWSER): $(INSTALLED)
+	$(PIP) -e '.[browser]'
+	command -v chromium || command -v google-chrome || { apt-get update -qq && apt-get install -y -qq chromium; } || echo 'no Chromium can be installed here'
 	touch $@
 
 $(INSTALLED_DOCS): pyproject.toml constraints.txt | $(BIN)/python

@@ -3,7 +3,7 @@
     python benchmarks/data_memory.py                    # 10 000, 100 000 and 1 000 000 examples
     python benchmarks/data_memory.py 1000 10000
 
-Examples of 51 tokens of the embedded model. Each line is a process of its own: the driver plans and
+Examples of 60 tokens of the embedded model. Each line is a process of its own: the driver plans and
 writes the data, and does so again; the first worker prepares the tokens and takes one step, the second finds
 them. Processor seconds are those of all threads, and do not count what else the machine does. Memory is the
 peak of resident memory, and what of it is the process's own, without mapped files, at the end.
@@ -29,7 +29,7 @@ WORDS = ("number", "record", "table", "value", "index", "module", "return", "str
 def write_examples(path: Path, count: int) -> None:
     with path.open("w", encoding="utf-8") as file:
         for number in range(count):
-            said = " ".join(WORDS[(number * 7 + place * (number % 5 + 1)) % 8] for place in range(26))
+            said = " ".join(WORDS[(number * 7 + place * (number % 5 + 1)) % 8] for place in range(31))
             file.write(json.dumps({"prompt": f"Explain {number}\n", "completion": said}) + "\n")
 
 

@@ -27,7 +27,7 @@ from bios_sweep.driver.loop import run_trials
 from bios_sweep.driver.sweep import Sweep, open_journal, take_in_finished
 from bios_sweep.execution.inline import InlineExecutor
 from bios_sweep.mirror.mlflow.mirror import mlflow_recorder
-from bios_sweep.mirror.mlflow.schema import ready_store
+from bios_sweep.mirror.mlflow.ready import ready_store
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri
 from bios_sweep.ports import TrialEvent
 from bios_sweep.procedure.source import ProcedureSource

@@ -66,10 +66,6 @@ class NotTunedError(DefaultsError):
         return str(self.args[0])
 
 
-class HalfMigratedError(InputError):
-    """A tracking store whose tables MLflow was killed over; only a workspace's own is ever replaced."""
-
-
 class TrackingError(BiosSweepError):
     """The tracking server failed while the sweep ran; the journal has everything."""
 

@@ -17,6 +17,7 @@ from bios_sweep.errors import ConfigError, DeviceError, NoClockError
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.search import KnownProposal, Proposal
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
+from bios_sweep.trouble import Trouble
 
 EngineOptions = TypeVar("EngineOptions")
 
@@ -209,8 +210,12 @@ class Recorder(Protocol):
     def start(self) -> None:
         """Begin to follow the journal in the background."""
 
+    @property
+    def trouble(self) -> Trouble | None:
+        """Why the other side does not follow at the moment; None where it does, or is only slow."""
+
     def finish(self, timeout_seconds: float) -> bool:
-        """Catch up and end; False when the other side could not be reached in time."""
+        """Catch up and end; False when the other side did not follow in time, or needs a hand."""
 
     def sync(self) -> None:
         """Compare everything, here and now, and bring over what is missing.
@@ -228,12 +233,19 @@ class Tracker(Protocol):
     def uri(self) -> str:
         """The address, without credentials."""
 
-    def check(self) -> None:
-        """Ask whether it can be used, before anything is started.
+    def check(self, experiment: str = "") -> None:
+        """Ask whether it can be used, before anything is started. experiment: what it is filed under.
 
         Raises:
-            InputError: it does not answer, or cannot be used.
+            TroubleError: it does not answer, or cannot be used.
+            InputError: its address cannot be meant.
         """
+
+    def trouble(self, experiment: str = "") -> Trouble | None:
+        """What is the matter with it now; None where it can be used. Asked anew, and nothing is written."""
+
+    def knows(self, sweep_id: str) -> bool:
+        """Whether it was given anything of the sweep before."""
 
     def load(self) -> None:
         """Import what a recorder needs, from any thread; else the first recorder does."""

@@ -87,6 +87,19 @@ def test_what_is_printed_is_held_by_tests_that_exist():
         assert f"def {test}(" in (ROOT / "tests" / file).read_text(), f"{file}::{test}"
 
 
+def test_every_fault_of_the_page_of_failures_is_held_by_tests_that_exist():
+    part = (ROOT / "docs/failures.md").read_text().partition("| what | what happens | test |")[2]
+    rows = part.partition("\n\n")[0].strip().splitlines()[1:]
+    assert len(rows) > 20
+    for row in rows:
+        named, tests = 0, ""
+        for file, name in re.findall(r"`(tests/[\w/]+\.py)`|`(test_\w+)`", row):
+            tests = (ROOT / file).read_text() if file else tests
+            named += bool(name)
+            assert not name or f"def {name}(" in tests, f"{name} in the row {row}"
+        assert named or "tests/" in row, f"no test in the row {row}"
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
 def test_commands_that_a_page_gives_for_tests_name_files_that_exist(page):
     for name, selected in re.findall(r"\b(tests/[\w/]+\.py)\b(?: -k (\w+))?", page.read_text()):

@@ -11,7 +11,8 @@ from bios_sweep.config.compose import compose_config
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.execution.attempts import ERROR_LOG, attempt_trial
-from bios_sweep.mirror.mlflow.web import PASSWORD, TOKEN, USERNAME, authorization, check_server
+from bios_sweep.mirror.mlflow.credentials import PASSWORD, TOKEN, USERNAME, authorization
+from bios_sweep.mirror.mlflow.web import check_server
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import keep_secret, masked, secret_in, secret_values, texts
 from bios_sweep.study.trials import TrialResult

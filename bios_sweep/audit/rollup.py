@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from bios_sweep.claims import claim_named
-from bios_sweep.decision.quantiles import beta_quantile, student_quantile
+from bios_sweep.decision.quantiles import beta_quantile
 from bios_sweep.decision.statement import Verdict
+from bios_sweep.decision.student import student_quantile
 from bios_sweep.jsonable import OPTIONAL
 from bios_sweep.units import PERCENT, common_unit
 from bios_sweep.vocabulary import Word

@@ -108,7 +108,10 @@ FLAGS = {
     "--full": _switch("print all that the report says: bounds, claims, scope, every note"),
     "--yes": _switch("take it away; without it nothing is changed"),
     "--older": _value(
-        "DAYS", "adapters go where no sweep of the last DAYS days keeps them (30)", type=float, default=30.0
+        "DAYS",
+        "adapters go where no sweep of the last DAYS days keeps them, prepared data that nobody used (30)",
+        type=float,
+        default=30.0,
     ),
     "--now": _switch("end at once, without waiting for the next measurements"),
     "--config-dir": _value(

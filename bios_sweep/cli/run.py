@@ -124,7 +124,7 @@ def _exit_code(outcome: Outcome) -> int:
         return 128 + outcome.signal
     if outcome.summary.broken is not None:
         print(f"bios-sweep: {outcome.summary.broken}", file=sys.stderr)
-    if not outcome.caught_up:
+    if outcome.behind:
         print(f"bios-sweep: {outcome.behind}", file=sys.stderr)
         return TRACKING_FAILED
     return outcome.summary.exit_code

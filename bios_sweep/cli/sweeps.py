@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 from argparse import Namespace
+from dataclasses import replace
 from types import FrameType
 
 from rich.console import Console
@@ -23,13 +24,16 @@ from bios_sweep.report.text.terminal import print_status
 
 def status(args: Namespace) -> int:
     """Print how far a sweep is, from its journal, and go on with that while somebody drives it."""
-    _, workspace, view = choose(invocation_of(args), args.sweep)
+    config, workspace, view = choose(invocation_of(args), args.sweep)
     if args.watch:
         if args.json:
             raise InputError("--watch goes on until the sweep ends, and --json is one answer; leave one out")
         Watched(workspace, view).follow(ConsoleListener(Console()))
         view = open_sweep(workspace, view.sweep_id)
-    print_answer(args, status_of(workspace, view, live_owner(workspace)), print_status)
+    found = status_of(workspace, view, live_owner(workspace))
+    tracking, driven = tracking_of(config, workspace), found.driver is not None
+    lacking = tracking.lacking(view.plan, view.journal.seq, driven=driven)
+    print_answer(args, replace(found, lacking=lacking or None), print_status)
     return 0
 
 
@@ -37,7 +41,8 @@ def sync(args: Namespace) -> int:
     """Bring over what the tracker lacks of a sweep's journal, whatever the cursor says."""
     config, workspace, view = choose(invocation_of(args), args.sweep)
     tracking = tracking_of(config, workspace)
-    tracking.required().recorder(view.sweep_id, view.plan.study.scenario.name).sync()
+    experiment = view.plan.study.scenario.name
+    tracking.required(experiment).recorder(view.sweep_id, experiment).sync()
     trials = len(view.journal.trials)
     answer = {"sweep_id": view.sweep_id, "tracking": tracking.shown, "trials": trials}
     text = f"{view.sweep_id}: {trials} trials are in {tracking.shown}"

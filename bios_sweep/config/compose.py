@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from omegaconf.errors import OmegaConfBaseException
 from yaml import YAMLError  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
 
 from bios_sweep.checks import not_allowed
+from bios_sweep.config.composed import CAME_LATER, Config
 from bios_sweep.config.environment import listed_variables
 from bios_sweep.config.groups import (
     MEMBERS,
@@ -39,13 +40,12 @@ from bios_sweep.config.limits import require_modest_file, require_modest_word
 from bios_sweep.config.meant import alike, did_you_mean, elsewhere
 from bios_sweep.config.method import RUNNER_KEY, preset_of_runner, with_parts
 from bios_sweep.config.own_sweep import ENDINGS, is_path, member_of_file, name_of
-from bios_sweep.config.places import config_root
+from bios_sweep.config.places import config_root, sweep_names, user_paths
 from bios_sweep.config.typed import OWN_VARIABLES, SWEEPS, TEXTS, parts, quoted, read_words, unquoted
 from bios_sweep.errors import ConfigError
 from bios_sweep.request import request_keys
 from bios_sweep.secrecy import secret_in, texts
 from bios_sweep.settings import KNOWN, baseline_values
-from bios_sweep.study.margins import BEFORE
 
 ROOT = "config"  # the file that everything begins with
 FORBIDDEN_KEY = "_target_"  # names code to run; nothing of ours instantiates, so it can only be an attack
@@ -68,65 +68,10 @@ OPTIONAL_KEYS = (
     "submit",
     "on_verdict",
 )  # by a command, or younger than a user's file
-# keys of groups that earlier versions did not have, with what they mean where a user's own file lacks them
-CAME_LATER: dict[str, dict[str, Any]] = {
-    "budget": {"epochs": None, "checkpoint_minutes": None, "least_free_gb": 0.1},
-    "data": {
-        "score": None,
-        "score_pattern": None,
-        "score_items": None,
-        "score_tokens": None,
-        "score_stop": None,
-        "train_on": None,
-        "chat_date": None,
-        "eval_share": 0.1,
-        "weights": None,
-        "shape": None,
-        "columns": None,
-        "on_bad": None,
-        "max_bad": None,
-        "cluster": None,
-        "split": None,
-        "chunk_tokens": None,
-    },
-    "model": {"revision": None, "download": False},
-    "decision": {
-        "purpose": BEFORE,
-        "margin_absolute": None,
-        "margin_points": None,
-        "metrics": None,
-        "undecidable": "refuse",
-    },
-}
 COMMAND_LINE = "command line"
 CLUSTER_KEYS = tuple(f"cluster.{name}" for name in request_keys())
 
 
-@dataclass(frozen=True, kw_only=True)
-class Config:
-    """A composed configuration as plain values; `sweep` is the chosen sweep file's name, or None.
-
-    members: group -> its chosen member. chooser: group -> who chose it, `command line` or a config file,
-    where that matters (see `config.groups`); a group whose member is that of config.yaml is not in it.
-    notes: what was chosen for the user, as sentences. composed_of: the words that Hydra was given.
-    """
-
-    values: Mapping[str, Any]
-    sweep: str | None
-    overrides: tuple[str, ...]
-    composed_of: tuple[str, ...] = ()
-    members: Mapping[str, str] = field(default_factory=dict)
-    chooser: Mapping[str, str] = field(default_factory=dict)
-    notes: tuple[str, ...] = ()
-
-
-def sweep_names(config_dir: Path | None = None) -> list[str]:
-    """The sweeps that can be chosen, the user's own included."""
-    roots = [config_root(), *_user_paths(config_dir)]
-    return sorted({file.stem for root in roots for file in (root / "sweeps").glob("*.yaml")})
-
-
-@listed_variables()
 def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> Config:
     """Compose `conf/config.yaml` with the overrides of a command line.
 
@@ -137,13 +82,18 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
         ConfigError: an unknown key or group member (with the nearest known one), a syntax error, a
             missing value, or a key that names code.
     """
+    with listed_variables() as read:
+        return replace(_composed(overrides, config_dir), variables=tuple(read))
+
+
+def _composed(overrides: Sequence[str], config_dir: Path | None) -> Config:
     if config_dir is not None and not config_dir.is_dir():
         raise ConfigError(f"--config-dir: {config_dir} is not a folder")
     for word in overrides:
         require_modest_word(word)
     _require_modest_files(config_dir)
     _refuse_code(overrides)
-    typed, (words, named) = overrides, with_hub_models(overrides, (config_root(), *_user_paths(config_dir)))
+    typed, (words, named) = overrides, with_hub_models(overrides, (config_root(), *user_paths(config_dir)))
     overrides = [_added(word, config_dir) for word in read_words(words)]
     preset = preset_of_runner(overrides)
     overrides = [*([f"method={preset}"] if preset else []), *overrides]
@@ -189,7 +139,7 @@ def compose_config(overrides: Sequence[str], config_dir: Path | None = None) -> 
 
 def _require_modest_files(config_dir: Path | None) -> None:
     """Of a person's own folder: what is too large or too deep is refused before Hydra reads it."""
-    for folder in _user_paths(config_dir):
+    for folder in user_paths(config_dir):
         for path in sorted(folder.glob("*/*.yaml")):
             try:
                 require_modest_file(path)
@@ -235,14 +185,9 @@ def hydra() -> initialize_config_dir:
 
 
 def _words(overrides: Sequence[str], config_dir: Path | None) -> list[str]:
-    paths = [config_root(), *_user_paths(config_dir)]
+    paths = [config_root(), *user_paths(config_dir)]
     searched = ",".join(quoted(f"file://{path}", braces=True) for path in paths)
     return [*overrides, f"hydra.searchpath=[{searched}]"]
-
-
-def _user_paths(config_dir: Path | None) -> list[Path]:
-    folders = [] if config_dir is None else [config_dir.resolve(), config_dir.resolve() / "conf"]
-    return [path for path in folders if path.is_dir()]
 
 
 def _plain(config: DictConfig) -> dict[str, Any]:

@@ -49,11 +49,17 @@ def may_be_read(name: str) -> bool:
 
 
 @contextmanager
-def listed_variables() -> Iterator[None]:
-    """Have OmegaConf read variables on the list alone, however their names are put together."""
-    OmegaConf.register_new_resolver(RESOLVER, _read, replace=True)
+def listed_variables() -> Iterator[list[str]]:
+    """Have OmegaConf read variables on the list alone, by whatever name; gives the names that are read."""
+    read: list[str] = []
+
+    def listed(name: Any, *default: Any) -> Any:
+        read.append(str(name))
+        return _read(name, *default)
+
+    OmegaConf.register_new_resolver(RESOLVER, listed, replace=True)
     try:
-        yield
+        yield read
     finally:
         OmegaConf.register_new_resolver(RESOLVER, oc.env, replace=True)
 

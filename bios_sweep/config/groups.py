@@ -13,7 +13,6 @@ from pathlib import Path
 from typing import Any
 
 import yaml  # type: ignore[import-untyped]  # omegaconf brings it, without stubs
-from omegaconf import OmegaConf
 
 from bios_sweep.config.places import config_root
 from bios_sweep.containers.files import ENDINGS
@@ -59,14 +58,10 @@ def member_values(group: str, member: str | None) -> Mapping[str, Any]:
 
 @cache
 def member_keys(group: str, member: str) -> frozenset[str]:
-    """The keys that a member of ours gives its group, those of the files that its defaults name included.
-
-    Every command asks for those of every member, so the files are read by the parser in C, as far as there is
-    one; of their values, of which OmegaConf has another idea than YAML, nothing is used.
-    """
+    """The keys that a member of ours gives its group, those of the files that its defaults name included."""
     path = config_root() / "conf" / group / f"{member}.yaml"
     text = path.read_text(encoding="utf-8")
-    values = yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
+    values = _read(text)
     bases = [name for name in values.pop("defaults", ()) if isinstance(name, str) and name != "_self_"]
     own = values.get(group, {}) if text.startswith(GLOBAL) else values
     near = (member_keys(group, base) for base in bases if path.with_name(f"{base}.yaml").is_file())
@@ -74,13 +69,21 @@ def member_keys(group: str, member: str) -> frozenset[str]:
 
 
 def file_values(path: Path) -> dict[str, Any]:
-    """The values of a file over those of the files beside it that its defaults name."""
-    loaded = OmegaConf.to_container(OmegaConf.load(path))
-    values = {str(name): value for name, value in loaded.items()} if isinstance(loaded, dict) else {}
+    """The values of a file of ours over those of the files beside it that its defaults name."""
+    values: dict[str, Any] = _read(path.read_text(encoding="utf-8"))
     bases = [path.with_name(f"{name}.yaml") for name in values.pop("defaults", ()) if isinstance(name, str)]
     for base in filter(Path.is_file, bases):
         values = file_values(base) | values
     return values
+
+
+def _read(text: str) -> Any:
+    """By the parser in C, as far as there is one, for every command asks for many files.
+
+    OmegaConf, which takes a tenth of a second, has another idea of values than YAML (`1e-3` is a text there);
+    our files are written so that both read the same, which a test holds them to.
+    """
+    return yaml.load(text, Loader=getattr(yaml, "CSafeLoader", yaml.SafeLoader)) or {}
 
 
 def members_of_paths(values: Mapping[str, Any], chooser: Mapping[str, str]) -> dict[str, str]:

@@ -9,7 +9,8 @@ from hydra.core.global_hydra import GlobalHydra
 from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from bios_sweep.config.compose import COMMAND_LINE, ROOT, Config, hydra
+from bios_sweep.config.compose import COMMAND_LINE, ROOT, hydra
+from bios_sweep.config.composed import Config
 from bios_sweep.secrecy import masked
 
 JOB, HYDRA, ALL = "job", "hydra", "all"

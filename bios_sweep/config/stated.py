@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any
 
-from bios_sweep.config.compose import CAME_LATER, Config
+from bios_sweep.config.composed import CAME_LATER, Config
 from bios_sweep.config.groups import chosen_by_a_person, file_values, member_names, member_values
 from bios_sweep.config.idle import OF_THE_PLAN, OURS, PLANTED, REFUSED, SCRIPT, UNHEARD, Idle
 from bios_sweep.config.method import method_of

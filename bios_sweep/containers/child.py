@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-import os
 import subprocess
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from importlib import util
 from pathlib import Path
@@ -14,9 +12,9 @@ from tempfile import TemporaryFile
 from typing import IO, Any
 
 from bios_sweep.errors import DataError
+from bios_sweep.interpreter import python, with_package
 from bios_sweep.secrecy import masked
 
-HOME = Path(__file__).resolve().parents[2]  # of the package, which need not be installed
 PROGRAM = "bios_sweep.containers.columns_child"
 MARK = "bios-sweep: "  # before the sentence on standard error, for libraries print there too
 
@@ -36,8 +34,7 @@ def require(package: str, path: object, what: str) -> None:
 
 def environment(more: Mapping[str, str] | None = None) -> dict[str, str]:
     """This process's, with this package findable."""
-    paths = (str(HOME), os.environ.get("PYTHONPATH"))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path), **(more or {})}
+    return {**with_package(), **(more or {})}
 
 
 def start(
@@ -46,7 +43,7 @@ def start(
     more: Mapping[str, str] | None = None,
     errors: IO[bytes] | int = subprocess.PIPE,
 ) -> subprocess.Popen[bytes]:
-    """A module of ours in its own process. `-P`: a folder `datasets/` where the user is shadows nothing.
+    """A module of ours in its own process.
 
     It ends as soon as its answer is written: threads of the libraries now and then abort an interpreter that
     shuts down, and what was done would pass for a failure. errors: a file for standard error where nobody
@@ -57,7 +54,7 @@ def start(
         "sys.stdout.flush(); sys.stderr.flush(); os._exit(code)"
     )
     return subprocess.Popen(
-        [sys.executable, "-P", "-c", call, *words],
+        python("-c", call, *words),
         env=environment(more),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from functools import lru_cache
 from statistics import median
 
-from bios_sweep.decision.quantiles import student_quantile
+from bios_sweep.decision.student import student_quantile
 from bios_sweep.decision.table import Floats
 
 PRIOR = 2  # docs/statistics.md, item 3: the other contrasts weigh as much as two more seeds

@@ -9,11 +9,11 @@ import subprocess
 import sys
 from contextlib import suppress
 from importlib import import_module
-from pathlib import Path
 from pkgutil import resolve_name
 from typing import Any
 
-ROOT = Path(__file__).resolve().parents[2]
+from bios_sweep.interpreter import python, with_package
+
 CALL = "import sys; from bios_sweep.doctor.child import answer; answer(*sys.argv[1:])"
 MARK = "bios-sweep doctor: "  # before the answer, for libraries print on standard output too
 END_SECONDS = 5.0  # chosen
@@ -31,10 +31,9 @@ def ask(function: str, *arguments: Any, seconds: float = LIMIT_SECONDS) -> Any:
         NoAnswerError: it raised, its process died, or it did not come back in time (it is killed then,
             with what it started).
     """
-    paths = [str(ROOT), *filter(None, [os.environ.get("PYTHONPATH")])]
     process = subprocess.Popen(
-        [sys.executable, "-P", "-c", CALL, function, json.dumps(arguments)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(paths)},
+        python("-c", CALL, function, json.dumps(arguments)),
+        env=with_package(),
         stdin=subprocess.DEVNULL,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -29,7 +29,7 @@ from bios_sweep.doctor.software import (
 from bios_sweep.doctor.tracking import tracking_lines
 from bios_sweep.driver.invocation import Invocation, workspace_of
 from bios_sweep.driver.tracking import Tracking, tracking_of
-from bios_sweep.engines.training.memory import CONTEXT_BYTES
+from bios_sweep.engines.training.fitting import CONTEXT_BYTES
 from bios_sweep.execution.gpus import NVIDIA_VISIBLE, find_gpus, gpu_states
 from bios_sweep.mirror.mlflow.web import ServerFacts
 from bios_sweep.mirror.trackers import TRACKERS

@@ -11,13 +11,8 @@ from bios_sweep.config.method import method_of
 from bios_sweep.doctor.files import GIB
 from bios_sweep.doctor.line import Line, ok, red, warning
 from bios_sweep.driver.memory import least_of_a_trial
-from bios_sweep.engines.training.facts import (
-    EMBEDDED,
-    count_parameters,
-    read_config,
-    resolve_model,
-    weight_files,
-)
+from bios_sweep.engines.training.facts import EMBEDDED, read_config, resolve_model, weight_files
+from bios_sweep.engines.training.headers import count_parameters
 from bios_sweep.errors import ModelError
 from bios_sweep.hub.cache import HUB_ID, OFFLINE, YES, hub_cache
 from bios_sweep.mounts import existing

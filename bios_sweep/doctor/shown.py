@@ -12,8 +12,8 @@ STYLES = {Health.OK: "green", Health.WARNING: "yellow", Health.RED: "bold red"}
 COLUMN = max(map(len, Health)) + 2
 
 
-def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
-    """Words say what colours say too."""
+def print_diagnosis(diagnosis: Diagnosis, console: Console, following: str) -> None:
+    """Words say what colours say too. following: the command to type next, where nothing is red."""
     width = max(len(line.check) for line in diagnosis.lines)
     for line in diagnosis.lines:
         state = Text(f"{line.state:<{COLUMN}}", style=STYLES[line.state])
@@ -28,3 +28,5 @@ def print_diagnosis(diagnosis: Diagnosis, console: Console) -> None:
     ]
     told = ", ".join(f"{count} {name}" for count, name in counts if count) or "all is as it should be"
     console.print(told, markup=False, highlight=False)
+    if not diagnosis.red:
+        console.print(f"next: {following}", markup=False, highlight=False, soft_wrap=True)

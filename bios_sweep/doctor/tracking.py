@@ -8,25 +8,23 @@ from collections.abc import Iterator
 from bios_sweep.doctor.line import Line, ok, red, warning
 from bios_sweep.driver.tracking import Tracking
 from bios_sweep.errors import InputError
+from bios_sweep.mirror.mlflow.asked import locked_now
 from bios_sweep.mirror.mlflow.schema import (
     ABSENT,
     BEHIND,
     EMPTY,
-    LOCKED,
     look,
     sqlite_file,
-    unwritable,
 )
 from bios_sweep.mirror.mlflow.server import HOST
 from bios_sweep.mirror.mlflow.tracker import MlflowTracker, check_tracking, is_web
 from bios_sweep.mirror.mlflow.web import ServerFacts, server_facts
 from bios_sweep.mounts import mount_of
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.trouble import TroubleError
 
 UI_PORT = 5000
-WAY_OUT = (
-    "give another tracking.uri, or tracking=none: the journal has everything, `sync` brings it over later"
-)
+WAY_OUT = "or run with tracking=none: the journal has everything, `bios-sweep sync` brings it over later"
 ON_NETWORK = (
     "start `mlflow server` and give tracking.uri=http://HOST:5000, or a file on a disk of this machine"
 )
@@ -42,8 +40,12 @@ def tracking_lines(tracking: Tracking, workspace: Workspace) -> tuple[tuple[Line
             check_tracking(tracker.uri, workspace)  # the tracker's own check would upgrade an older store
         else:
             tracker.check()
+    except TroubleError as error:
+        trouble = error.trouble
+        return (red("tracking", f"{trouble.where} {trouble.what}", f"{trouble.mend}; {WAY_OUT}"),), None
     except (InputError, OSError) as error:  # OSError: a folder that we may not look into
-        return (red("tracking", str(error).removeprefix("tracking.uri: "), WAY_OUT),), None
+        found = str(error).removeprefix("tracking.uri: ")
+        return (red("tracking", found, f"give another tracking.uri, {WAY_OUT}"),), None
     if not isinstance(tracker, MlflowTracker):
         return (ok("tracking", f"{tracking.shown}, can be written"),), None
     if is_web(tracker.uri):
@@ -61,16 +63,17 @@ def _sqlite(uri: str) -> Iterator[Line]:
         yield red("tracking", f"{found}: its locks are not to be relied on", ON_NETWORK)
         return
     seen = look(file)
-    if seen.kind == LOCKED:
-        yield warning("tracking", f"{file} is locked ({seen.reason})", "end what else has it open")
-    elif seen.kind in (ABSENT, EMPTY):
+    if seen.kind in (ABSENT, EMPTY):
         yield ok("tracking", f"{file}, to be made")
-    elif why := unwritable(file):
-        yield red("tracking", f"{file} cannot be written ({why})", WAY_OUT)
+    elif trouble := locked_now(file):
+        state = warning if trouble.passes else red  # a run waits for what passes
+        yield state("tracking", f"{trouble.where} {trouble.what}", f"{trouble.mend}; {WAY_OUT}")
     elif seen.kind == BEHIND:
         found = f"{file} has the tables of an older MLflow (at {seen.revision or 'the first'})"
         yield warning(
-            "tracking", found, "a run upgrades them; copy the file first if the older MLflow is to read it"
+            "tracking",
+            f"{found}, or of one that was killed while it upgraded them",
+            "a run upgrades them; copy the file first if the older MLflow is to read it",
         )
     else:
         yield ok("tracking", f"{file}, tables at {seen.revision}, can be written")

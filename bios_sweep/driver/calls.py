@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, TypedDict, TypeVar, Unpack
 from rich.console import Console
 
 from bios_sweep.checks import matching
-from bios_sweep.config.compose import Config
+from bios_sweep.config.composed import Config
 from bios_sweep.config.typed import written
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.planned import PlannedSweep, planned_here
@@ -227,5 +227,5 @@ def _warn_of(outcome: Outcome) -> None:
     """What a command line says by its exit code."""
     if outcome.signal is not None and not outcome.summary.final:
         raise Stopped(outcome.signal)
-    for text in filter(None, (outcome.summary.broken, None if outcome.caught_up else outcome.behind)):
+    for text in filter(None, (outcome.summary.broken, outcome.behind)):
         warnings.warn(text, stacklevel=3)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
+from bios_sweep.engines.training import kept
 from bios_sweep.errors import InputError
 from bios_sweep.execution.sessions import dead_sessions, dead_slots
 from bios_sweep.records.leftovers import Leftover, LeftoverKind, leftover, leftovers, temporary_files
@@ -36,7 +37,7 @@ def cleaned(workspace: Workspace, old_days: float = OLD_DAYS) -> Cleaning:
     with DriverLock(workspace) as lock:
         found = list(_found(workspace, old_days))
         for one in found:
-            one.remove()
+            _remove(one)
         for session in dead_sessions(_tunes(workspace)):
             session.remove()
         lock.tidied()
@@ -65,6 +66,16 @@ def _found(workspace: Workspace, old_days: float) -> Iterator[Leftover]:
     for session in dead_sessions(_tunes(workspace)):
         yield leftover(LeftoverKind.SESSION, session.folder)
     yield from leftovers(workspace, old_days)
+    for folder in kept.unused(old_days):
+        yield leftover(LeftoverKind.PREPARED, folder)
+
+
+def _remove(one: Leftover) -> None:
+    """What lies in the user's cache may be held by a process of another workspace."""
+    if one.kind == LeftoverKind.PREPARED:
+        kept.remove(one.path)
+    else:
+        one.remove()
 
 
 def _of_runs(workspace: Workspace) -> Iterator[Leftover]:

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass, replace
 
 from bios_sweep.config.build import factors_of
-from bios_sweep.config.compose import compose_config
+from bios_sweep.driver.composing import composed
 from bios_sweep.driver.evaluation import Pieces, operations_of, reference_operations
 from bios_sweep.driver.memory import fitting_on, shape_of_plan
 from bios_sweep.driver.precision import gpu_names
@@ -15,7 +15,7 @@ from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.driver.ways import tariff_of
 from bios_sweep.engines.training.decoder_shape import Shape
-from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
+from bios_sweep.engines.training.fitting import DEFAULT_MICRO_BATCH
 from bios_sweep.engines.training.operations import Operations
 from bios_sweep.execution.gpus import memory_of
 from bios_sweep.execution.speed import DECODING, Speed, is_like, speed_of_cpu, speed_of_gpus
@@ -229,7 +229,7 @@ def _designs(prepared: Prepared) -> Iterator[tuple[Cheaper, Study, tuple[str, ..
         staged = replace(study, factors=tuple(one for one in study.factors if one.name == first))
         yield Cheaper.STAGED, staged, tuple(f"~sweeps.factors.{name}" for name in names if name != first)
     if study.name != FIRST_NIGHT and LEARNING_RATE in [one.name for one in study.factors]:
-        values = compose_config([f"sweeps={FIRST_NIGHT}"]).values
+        values = composed([f"sweeps={FIRST_NIGHT}"]).values
         rule = values["decision"]
         night = replace(
             study,

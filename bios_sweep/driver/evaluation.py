@@ -18,7 +18,7 @@ from bios_sweep.decision.enough import needed_examples
 from bios_sweep.driver.memory import shape_of_plan
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.engines.training.decoder_shape import Shape
-from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
+from bios_sweep.engines.training.fitting import DEFAULT_MICRO_BATCH
 from bios_sweep.engines.training.operations import (
     Operations,
     forward,

@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.checks import not_allowed, shown
-from bios_sweep.config.compose import Config, compose_config
+from bios_sweep.config.composed import Config
 from bios_sweep.config.sweep_file import key_set_by, without
+from bios_sweep.driver.composing import composed
 from bios_sweep.errors import ConfigError, InputError
 from bios_sweep.mounts import existing
 from bios_sweep.records.workspace import Workspace
@@ -82,7 +83,7 @@ class Invocation:
 
     def composed(self) -> Config:
         """Its configuration."""
-        return compose_config(self.overrides, self.config_dir)
+        return composed(self.overrides, self.config_dir)
 
 
 def _split(command: str) -> Invocation:

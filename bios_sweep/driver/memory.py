@@ -5,7 +5,7 @@ By the model of bytes alone; nothing is loaded.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -16,22 +16,15 @@ from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.engines.training.data import ANSWERS
 from bios_sweep.engines.training.decoder_shape import Shape, shape_of
 from bios_sweep.engines.training.facts import read_config
-from bios_sweep.engines.training.memory import (
-    CONTEXT_BYTES,
-    FORMATS,
-    Fitting,
-    Load,
-    fitting,
-    most_on_one,
-    need_of,
-    room_on,
-    sharers_on,
-)
+from bios_sweep.engines.training.fitting import CONTEXT_BYTES, Fitting, fitting, room_on, sharers_on
+from bios_sweep.engines.training.linear import linear_of
+from bios_sweep.engines.training.load import FORMATS, Load
+from bios_sweep.engines.training.memory import most_on_one, need_of
 from bios_sweep.errors import ConfigError
 from bios_sweep.execution.gpus import find_gpus, memory_of
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.request import AUTO, CUDA, Request, request_of
-from bios_sweep.settings import DORA, FULL, LORA, QLORA
+from bios_sweep.settings import ALL_LINEAR, DORA, FULL, LORA, QLORA, TrainingSettings
 from bios_sweep.study.plan import Plan, build_plan
 from bios_sweep.study.scenario import TRAIN
 
@@ -56,7 +49,14 @@ def load_of(plan: Plan) -> Load | None:
         method=max((one.method for one in settings), key=HEAVIER.index),
         gpus=scenario.engine_options.get("gpus", 1),
         embeddings=any(one.embeddings for one in settings),
+        targets=_widest(settings),
     )
+
+
+def _widest(settings: Sequence[TrainingSettings]) -> str | None:
+    """What all arms adapt; where they differ, all that an adapter may be put on."""
+    asked = {one.targets for one in settings}
+    return asked.pop() if len(asked) == 1 else ALL_LINEAR
 
 
 def asked_load(plan: Plan) -> dict[str, Any]:
@@ -184,6 +184,7 @@ def least_of_a_trial(
         dtype=precision_of(values, request).dtype,
         method=trains,
         embeddings=bool(method.get("embeddings")),
+        targets=method.get("targets"),
     )
     shape = shape_of(config, parameters)
     if shape is None:
@@ -201,8 +202,9 @@ def weights_bytes(parameters: int, request: Request) -> int:
 
 def shape_of_plan(plan: Plan) -> Shape | None:
     """The sizes of a model of files; None where its config.json lacks one that everything hangs on."""
-    model = plan.study.scenario.model
-    return shape_of(read_config(Path(model.path)), model.parameters)
+    model, attention = plan.study.scenario.model, plan.study.scenario.engine_options.get("attention")
+    config = read_config(Path(model.path))
+    return shape_of(config, model.parameters, linear_of(Path(model.path), config), attention)
 
 
 def _asked(plan: Plan) -> dict[str, Any]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from bios_sweep.checks import one_of
-from bios_sweep.config.compose import Config
+from bios_sweep.config.composed import Config
 from bios_sweep.config.method import method_of
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.execution.gpus import find_gpus, peak_of

@@ -9,10 +9,11 @@ from typing import Any
 from bios_sweep import defaults
 from bios_sweep.checks import is_number, one_of
 from bios_sweep.config.build import build_study
-from bios_sweep.config.compose import Config, sweep_names
+from bios_sweep.config.composed import Config
 from bios_sweep.config.epochs import with_epochs
 from bios_sweep.config.method import method_of
 from bios_sweep.config.metrics import with_metrics
+from bios_sweep.config.places import sweep_names
 from bios_sweep.config.preferences import with_preferences
 from bios_sweep.config.stated import refuse_idle
 from bios_sweep.defaults import Recommendation

@@ -21,7 +21,7 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.rehearsal.chances import EFFECTS, SEED, rehearse, sweeps_simulated
 from bios_sweep.rehearsal.designs import Search, affordable, choose_design, cost_of, sweeps_of_search
 from bios_sweep.rehearsal.evaluation import Evaluation, evaluation_of, has_clusters
-from bios_sweep.rehearsal.noise import Noise, guessed_noise, noise_from, stated_noise
+from bios_sweep.rehearsal.noise import Noise, guessed_noise, noise_from, stated_noise, with_interval
 from bios_sweep.rehearsal.summary import RehearsalSummary, design_row, summarise_rehearsal
 from bios_sweep.rehearsal.world import told_in
 from bios_sweep.study.plan import Plan
@@ -51,7 +51,7 @@ def rehearsed(
         InputError: a flag is not allowed, or a budget in hours is given and the speed is unknown.
         PlanError: no design fits the budget.
     """
-    found = _noise(prepared, noise)
+    found = with_interval(_noise(prepared, noise))
     evaluation = _evaluation(prepared, found, evaluation_error)
     seconds = _speed(prepared, seconds_per_trial)
     hours = gpu_hours(prepared.config.values)

@@ -63,7 +63,8 @@ LAST_WORDS_SECONDS = 10.0  # chosen: an interrupted run tells MLflow so, and doe
 class Outcome:
     """How a run ended.
 
-    caught_up: whether the tracking store has everything. signal: what stopped the run, if anything did.
+    behind: why the tracking store has not everything, and what to do; empty where it has. signal: what
+    stopped the run, if anything did.
     """
 
     sweep: Sweep
@@ -71,17 +72,8 @@ class Outcome:
     summary: Summary
     warnings: tuple[str, ...]
     preflight: tuple[PreflightLine, ...]
-    caught_up: bool
+    behind: str
     signal: int | None
-
-    @property
-    def behind(self) -> str:
-        """What to say, and to do, where the tracking store has not everything."""
-        tracking = self.tracking
-        return (
-            f"{tracking.shown} did not follow in {tracking.flush_seconds:g} s; nothing is lost, run "
-            f"`bios-sweep sync --sweep {self.sweep.plan.sweep_id}{tracking.options}` when it answers"
-        )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -135,10 +127,11 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
     for note in () if plan.done else download_notes(scenario):
         listener.say(note)
         bring_model(scenario)
+    unheard = tracking.check(prepared.plan)
     place = _checked_place(prepared, plan, tracking, devices)
     fits, lacks = _in_memory(prepared, () if place is None else place.devices)
     warnings = (*plan.warnings, *(() if place is None else _of_the_place(prepared)), *lacks)
-    for warning in warnings:
+    for warning in (*warnings, *([unheard] if unheard else [])):
         listener.warn(warning)
     with (
         room.told(),
@@ -161,7 +154,7 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
                 "the same command goes on from there"
             )
         heard = _Heard(stop=stop, hands=Hands(prepared.workspace, prepared.plan.sweep_id))
-        summary, caught_up = _drive(sweep, place, tracking, listener, heard, prepared.stopped)
+        summary, behind = _drive(sweep, place, tracking, listener, heard, prepared.stopped)
     if trouble := tell_hook(hook, sweep, summary):
         listener.warn(trouble)
     return Outcome(
@@ -170,7 +163,7 @@ def run_sweep(prepared: Prepared, listener: Listener) -> Outcome:
         summary=summary,
         warnings=warnings,
         preflight=lines,
-        caught_up=caught_up,
+        behind=behind,
         signal=stop.signal,
     )
 
@@ -214,8 +207,7 @@ def _require_optuna(prepared: Prepared) -> None:
 def _checked_place(
     prepared: Prepared, plan: PlannedSweep, tracking: Tracking, devices: tuple[Mapping[str, Any], ...]
 ) -> _Place | None:
-    """None where every result is there already; the tracking store is asked all the same."""
-    tracking.check()
+    """None where every result is there already."""
     request = prepared.request
     environment = worker_environment(
         request,
@@ -286,8 +278,8 @@ def _drive(
     listener: Listener,
     heard: _Heard,
     stopped: Mapping[str, str],
-) -> tuple[Summary, bool]:
-    """The summary, and whether the tracking store has everything. An interrupt is the journal's last line.
+) -> tuple[Summary, str]:
+    """The summary, and why the tracker has not everything, if so. An interrupt is the journal's last line.
 
     stopped: arm -> the earlier study in which somebody stopped it by hand; so it stays until it is taken up.
     """
@@ -309,15 +301,20 @@ def _drive(
             with suppress(Exception):  # whatever the tracker says, the error is the one above
                 mirror.finish(min(tracking.flush_seconds, LAST_WORDS_SECONDS))
             raise
-        caught_up = mirror.finish(tracking.flush_seconds)
-        return summary, _follow_overtaken(sweep, tracking) and caught_up
+        behind = "" if mirror.finish(tracking.flush_seconds) else mirror.behind()
+        overtaken = _follow_overtaken(sweep, tracking)
+        return summary, behind or overtaken
 
 
-def _follow_overtaken(sweep: Sweep, tracking: Tracking) -> bool:
-    """Whether the tracker has the files of earlier sweeps whose values this one took away."""
-    mirrors = [tracking.mirror(plan, last) for plan, last in withdraw_overtaken(sweep.workspace)]
-    followed = [mirror is None or mirror.finish(tracking.flush_seconds) for mirror in mirrors]
-    return all(followed)
+def _follow_overtaken(sweep: Sweep, tracking: Tracking) -> str:
+    """Why the tracker has not the files of earlier sweeps whose values this one took away, if so."""
+    mirrors = [(plan, tracking.mirror(plan, last)) for plan, last in withdraw_overtaken(sweep.workspace)]
+    left = [
+        tracking.later(plan, mirror)
+        for plan, mirror in mirrors
+        if mirror is not None and not mirror.finish(tracking.flush_seconds)
+    ]
+    return left[0] if left else ""
 
 
 def _source(sweep: Sweep, journal: Journal, heard: _Heard, order: Order) -> ProcedureSource:

@@ -9,10 +9,10 @@ from threading import Thread
 from typing import Any
 
 from bios_sweep.checks import at_least_zero, not_allowed, truth
-from bios_sweep.config.compose import Config
+from bios_sweep.config.composed import Config
 from bios_sweep.errors import ConfigError, InputError
+from bios_sweep.mirror.mlflow.credentials import sign_in
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
-from bios_sweep.mirror.mlflow.web import sign_in
 from bios_sweep.mirror.trackers import tracker_of
 from bios_sweep.ports import Recorder, Tracker
 from bios_sweep.records.journal import Journal
@@ -20,6 +20,7 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.wording import shell_word
 from bios_sweep.secrecy import masked
 from bios_sweep.study.plan import Plan
+from bios_sweep.trouble import TroubleError
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,12 +44,45 @@ class Tracking:
         """The address without secrets."""
         return "" if self.uri is None else masked(self.uri)
 
-    def check(self) -> None:
-        """Refuse a tracker that does not answer or cannot be used, before anything is started."""
-        if self.tracker is not None:
-            self.tracker.check()
+    def check(self, plan: Plan) -> str:
+        """Refuse a tracker that does not answer or cannot be used, before anything is started.
 
-    def required(self) -> Tracker:
+        Returns:
+            What to warn of: a tracker that has a part of this sweep, and is away just now. It is brought up
+            later; another address that does not answer may be a wrong one.
+        """
+        try:
+            if self.tracker is not None:
+                self.tracker.check(plan.study.scenario.name)
+        except TroubleError as error:
+            if self.tracker is None or not (error.trouble.passes and self.tracker.knows(plan.sweep_id)):
+                raise
+            found = error.trouble
+            return f"{found.where} {found.what}; the run goes on, and brings it up to date when it can"
+        return ""
+
+    def later(self, plan: Plan, recorder: Recorder | None = None) -> str:
+        """Why the tracker has not all of a sweep, and the command that brings it over."""
+        trouble = recorder.trouble if recorder is not None else None
+        if trouble is None and self.tracker is not None:
+            trouble = self.tracker.trouble(plan.study.scenario.name)
+        command = f"bios-sweep sync --sweep {plan.sweep_id}{self.options}"
+        if trouble is None:
+            return f"{self.shown} has not followed yet; nothing is lost, run `{command}`"
+        return trouble.later(command)
+
+    def lacking(self, plan: Plan, last_entry: int, *, driven: bool) -> str:
+        """What is to be said of a tracker that was given a part of a sweep and lacks the rest.
+
+        driven: a run is at the sweep, which brings it over as it goes; then only a trouble is told.
+        """
+        if self.tracker is None or not self.tracker.knows(plan.sweep_id):
+            return ""
+        if self.tracker.has(plan.sweep_id, last_entry):
+            return ""
+        return "" if driven and self.tracker.trouble(plan.study.scenario.name) is None else self.later(plan)
+
+    def required(self, experiment: str = "") -> Tracker:
         """The tracker, checked, for a command that is about nothing else.
 
         Raises:
@@ -56,7 +90,7 @@ class Tracking:
         """
         if self.tracker is None:
             raise InputError("tracking is off in this configuration; give tracking.uri=...")
-        self.tracker.check()
+        self.tracker.check(experiment)
         return self.tracker
 
     @contextmanager
@@ -106,6 +140,10 @@ class Following:
         """Catch up; whether the tracker has everything."""
         self.begin()
         return self._recorder is None or self._recorder.finish(seconds)
+
+    def behind(self) -> str:
+        """Of one that has not everything: why, and what to do."""
+        return self._tracking.later(self._plan, self._recorder)
 
 
 def require_tracking(values: Mapping[str, Any]) -> float:

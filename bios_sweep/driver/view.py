@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from bios_sweep.checks import one_of
 from bios_sweep.config.build import seconds
-from bios_sweep.config.compose import Config
+from bios_sweep.config.composed import Config
 from bios_sweep.decision.statement import Verdict
 from bios_sweep.defaults import FILE_NAME, TunedDefaults, read_tuned
 from bios_sweep.driver.invocation import Invocation, workspace_of

@@ -8,7 +8,6 @@ import select
 import shlex
 import signal
 import subprocess
-import sys
 from collections.abc import Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
@@ -17,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.errors import StorageError
+from bios_sweep.interpreter import python, with_package
 from bios_sweep.ports import Listener, PreflightLine
 
 BEGUN = "BIOS_SWEEP_BEGUN"  # the descriptor on which a detached run says that its trials begin
@@ -76,13 +76,13 @@ def go_behind(words: Sequence[str], log: Path, answer: Path | None = None) -> Be
     with ExitStack() as files:
         told = files.enter_context(log.open("ab"))
         child = subprocess.Popen(
-            [sys.executable, "-m", "bios_sweep", *words],
+            python("-m", "bios_sweep", *words),
             stdin=subprocess.DEVNULL,
             stdout=told if answer is None else files.enter_context(answer.open("ab")),
             stderr=told,
             start_new_session=True,
             pass_fds=(tells,),
-            env={**os.environ, BEGUN: str(tells)},
+            env={**with_package(), BEGUN: str(tells)},
         )
     os.close(tells)
     try:

@@ -11,13 +11,14 @@ from typing import Any
 from urllib.parse import unquote, urlsplit
 
 from bios_sweep.atomic import write_atomically
-from bios_sweep.errors import InputError, StorageError, TrackingError
+from bios_sweep.errors import StorageError, TrackingError
 from bios_sweep.mirror.content import RunContent, child_content, has_run, parent_content
 from bios_sweep.ports import Recorder
 from bios_sweep.records.reading import JournalTail
 from bios_sweep.records.replay import advance
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.records.workspace import Workspace
+from bios_sweep.trouble import Trouble, TroubleError
 
 
 @dataclass(frozen=True)
@@ -31,13 +32,22 @@ class JsonLinesTracker:
         """The sweep's file."""
         return Path(unquote(urlsplit(self.uri).path)) / f"{sweep_id}.jsonl"
 
-    def check(self) -> None:
+    def check(self, experiment: str = "") -> None:
         """Refuse a folder that is not there or cannot be written, before anything is started."""
+        if trouble := self.trouble(experiment):
+            raise TroubleError(trouble)
+
+    def trouble(self, experiment: str = "") -> Trouble | None:
+        """What is wrong with the folder; there are no experiments here."""
         folder = self.file("any").parent
-        if urlsplit(self.uri).netloc or not folder.is_dir() or not os.access(folder, os.W_OK):
-            raise InputError(
-                f"tracking.uri: {self.uri} is no folder to write in; give jsonl:///ABSOLUTE/FOLDER"
-            )
+        if not urlsplit(self.uri).netloc and folder.is_dir() and os.access(folder, os.W_OK):
+            return None
+        mend = "make the folder, or give jsonl:///ABSOLUTE/FOLDER"
+        return Trouble(where=self.uri, what="is no folder to write in", mend=mend)
+
+    def knows(self, sweep_id: str) -> bool:
+        """Whether the sweep has a file here."""
+        return self.file(sweep_id).exists()
 
     def load(self) -> None:
         """Nothing: files need no more than what is here."""
@@ -72,6 +82,10 @@ class _Follower:
         self._tail = JournalTail(journal)
         self._state = SweepState()
         self._written = 0
+
+    def trouble(self, error: Exception) -> Trouble:
+        mend = "free some space, or let this user write there"
+        return Trouble(where=self.shown, what="cannot be written", mend=mend, until="it can be written")
 
     def recheck(self) -> None:
         self._written = 0

@@ -15,11 +15,12 @@ from typing import Protocol
 
 from filelock import FileLock, Timeout
 
-from bios_sweep.errors import BiosSweepError, InputError, StorageError, TrackingError, WorkspaceBusyError
+from bios_sweep.errors import BiosSweepError, StorageError, TrackingError, WorkspaceBusyError
 from bios_sweep.mirror.cursor import uri_hash
 from bios_sweep.records.lock import live_owner
 from bios_sweep.records.workspace import Workspace
-from bios_sweep.secrecy import first_line, masked
+from bios_sweep.secrecy import masked
+from bios_sweep.trouble import Trouble
 
 POLL_SECONDS = 0.5  # chosen, not measured: people look at charts, not at milliseconds
 FIRST_DELAY_SECONDS = 0.5  # chosen: back-off doubles from here ...
@@ -55,11 +56,15 @@ class Follower(Protocol):
     def forget(self) -> None:
         """After an error nothing is known of the other side; look again before writing."""
 
+    def trouble(self, error: Exception) -> Trouble:
+        """What an error means: the state of the other side, in words, and whether it may end by itself."""
+
 
 class JournalRecorder:
     """A `ports.Recorder` over any tracker: a `Follower`, made to follow in a thread, tried again and locked.
 
-    problem: why the other side does not follow at the moment, without secrets; empty when it does.
+    trouble: why the other side does not follow at the moment; None when it does. What does not pass by
+    itself is tried once more, at the end: somebody may have lent a hand meanwhile.
     """
 
     def __init__(self, workspace: Workspace, sweep_id: str, uri: str, follower: Follower) -> None:
@@ -71,11 +76,16 @@ class JournalRecorder:
         self._given_up = threading.Event()
         self._caught_up = False
         self._thread = threading.Thread(target=self._follow, name="mirror", daemon=True)
-        self.problem = ""
+        self.trouble: Trouble | None = None
 
     def start(self) -> None:
         """Begin to follow the journal in the background."""
         self._thread.start()
+
+    @property
+    def problem(self) -> str:
+        """The trouble in a sentence, without secrets; empty where there is none."""
+        return "" if self.trouble is None else self.trouble.sentence
 
     def finish(self, timeout_seconds: float) -> bool:
         """Catch up with the journal and end; False when the other side did not follow in time.
@@ -94,8 +104,8 @@ class JournalRecorder:
 
         Raises:
             WorkspaceBusyError: a live driver is mirroring to the same place.
-            TrackingError: the other side does not answer; nothing is lost.
-            InputError: the store is half-migrated and not the workspace's own, or cannot be used at all.
+            TrackingError: the other side does not answer, or not as it should; nothing is lost.
+            TroubleError: the store cannot be used before somebody has been at it.
         """
         owner = live_owner(self._workspace)
         try:
@@ -115,12 +125,9 @@ class JournalRecorder:
                 while self._follower.more:
                     self._follower.catch_up(alive=alive)
             except self._follower.errors as error:
-                self._failed(error)
-                if attempt == SYNC_TRIES:
-                    raise TrackingError(
-                        f"{self._follower.shown} does not follow: {self.problem}; "
-                        "the journal has everything, run `bios-sweep sync` when it answers"
-                    ) from error
+                trouble = self._failed(error)
+                if attempt == SYNC_TRIES or not trouble.passes:
+                    raise TrackingError(trouble.later("bios-sweep sync")) from error
                 self._given_up.wait(FIRST_DELAY_SECONDS * attempt)
             else:
                 return
@@ -130,8 +137,7 @@ class JournalRecorder:
             with self._locked(-1.0):
                 self._loop()
         except (Timeout, OSError, BiosSweepError) as error:
-            self.problem = masked(str(error))
-            _log.warning("the mirror stopped: %s", self.problem)
+            _log.warning("the mirror stopped: %s", masked(str(error)))
 
     def _loop(self) -> None:
         delay = FIRST_DELAY_SECONDS
@@ -145,6 +151,10 @@ class JournalRecorder:
                 if last:
                     return
                 self._finishing.wait(POLL_SECONDS)
+            elif self.trouble is not None and not self.trouble.passes:
+                if last:
+                    return
+                self._finishing.wait()
             else:
                 (self._given_up if last else self._finishing).wait(min(delay, 1.0) if last else delay)
                 delay = min(2 * delay, LONGEST_DELAY_SECONDS)
@@ -153,20 +163,20 @@ class JournalRecorder:
         """One try; what goes wrong over there, whatever it is, must not end the mirror."""
         try:
             self._follower.catch_up(alive=alive)
-        except (StorageError, InputError):  # those stay as they are
+        except StorageError:  # of the journal itself, which stays as it is
             raise
         except Exception as error:  # noqa: BLE001 - stores and plugins raise errors of their own
             self._failed(error)
             return False
-        self.problem = ""
+        self.trouble = None
         return True
 
-    def _failed(self, error: Exception) -> None:
+    def _failed(self, error: Exception) -> Trouble:
         self._follower.forget()
-        problem = first_line(error, 300)
-        if problem != self.problem:
-            _log.warning("%s does not follow, tried again: %s", self._follower.shown, problem)
-        self.problem = problem
+        before, self.trouble = self.trouble, self._follower.trouble(error)
+        if self.trouble != before:
+            _log.warning(_told(self._follower.shown, self.trouble))
+        return self.trouble
 
     @contextmanager
     def _locked(self, timeout: float) -> Iterator[None]:
@@ -175,3 +185,12 @@ class JournalRecorder:
         lock = FileLock(self._lock_file, thread_local=False)
         with lock.acquire(timeout=timeout, poll_interval=0.05, cancel_check=self._given_up.is_set):
             yield
+
+
+def _told(shown: str, trouble: Trouble) -> str:
+    """While trials run: they go on whatever the other side does."""
+    if trouble.passes:
+        return f"{shown} does not follow, tried again: it {trouble.what}"
+    return (
+        f"{shown} does not follow; trials go on, and it is tried once more at their end: {trouble.sentence}"
+    )

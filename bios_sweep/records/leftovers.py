@@ -39,6 +39,7 @@ class LeftoverKind(StrEnum):
     OLD_ADAPTER = "adapters of old sweeps"
     ORPHAN = "unfinished trials of no sweep"
     EXAMPLES = "examples of no sweep"
+    PREPARED = "prepared data that nobody used"
 
 
 @dataclass(frozen=True, kw_only=True)

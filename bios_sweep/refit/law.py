@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bios_sweep.decision.quantiles import student_quantile
+from bios_sweep.decision.student import student_quantile
 from bios_sweep.decision.table import Floats
 from bios_sweep.defaults.rules import family_of, setting_heuristic
 from bios_sweep.errors import DefaultsError

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from bios_sweep.decision.quantiles import student_quantile
+from bios_sweep.decision.student import student_quantile
 from bios_sweep.refit.cells import Cells, cells_of
 from bios_sweep.refit.evidence import ALPHA, RateStudy
 from bios_sweep.refit.law import Law, Rule, fit_law, fit_rule, served_rule

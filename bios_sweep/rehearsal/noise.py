@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -24,7 +24,8 @@ class Noise:
     """Residual standard deviation of one trial, percent of the loss: what pairing by seed cannot remove.
 
     source: given, earlier sweeps or guess. degrees_of_freedom, lower, upper: of the estimate, and
-    its 90 % interval by chi-square; 0 and None unless estimated. sweeps: ids it was estimated from.
+    its 90 % interval by chi-square (`with_interval`); 0 and None unless estimated. sweeps: ids it was
+    estimated from.
     gained: percent by which training improved on the untouched model, which may narrow the margin. level: the
     mean that the latest of those sweeps had, None where none tells: points of a score are a percent of it.
     """
@@ -76,20 +77,27 @@ def noise_from(tables: Mapping[str, Sequence[ResultTable]]) -> Noise | None:
             used.append(sweep_id)
     if not degrees or squares <= 0:
         return None
-    tail = (1.0 - COVERAGE) / 2.0
     latest = [table for sweep_id in used for table in tables[sweep_id]]
     gained = _gained(latest)
     return Noise(
         percent=math.sqrt(squares / degrees),
         source=EARLIER,
         degrees_of_freedom=degrees,
-        lower=math.sqrt(squares / float(chi_square_quantile(1.0 - tail, degrees))),
-        upper=math.sqrt(squares / float(chi_square_quantile(tail, degrees))),
         sweeps=tuple(used),
         gained=GAINED_PERCENT if gained is None else gained,
         gained_known=gained is not None,
         level=next((mean for table in latest if (mean := _level(complete_blocks(table)))), None),
     )
+
+
+def with_interval(noise: Noise) -> Noise:
+    """The same with the interval of an estimate, which is told and decides nothing."""
+    degrees = noise.degrees_of_freedom
+    if not degrees:
+        return noise
+    tail = (1.0 - COVERAGE) / 2.0
+    least, most = (math.sqrt(degrees / chi_square_quantile(at, degrees)) for at in (1.0 - tail, tail))
+    return replace(noise, lower=noise.percent * least, upper=noise.percent * most)
 
 
 def _residual(table: ResultTable) -> tuple[float, int]:

@@ -11,8 +11,9 @@ import yaml
 from bios_sweep.cli.completion import SCRIPTS, candidates
 from bios_sweep.cli.main import main
 from bios_sweep.cli.verbs import VERBS
-from bios_sweep.config.compose import compose_config, sweep_names
+from bios_sweep.config.compose import compose_config
 from bios_sweep.config.groups import group_names, member_names
+from bios_sweep.config.places import sweep_names
 from tests.probe import HEAVY, loaded, verb
 
 MINE = ("sweeps=capacity", "seeds=[0,1]", "baseline.batch_size=8")

@@ -17,7 +17,7 @@ from urllib.parse import quote
 import pytest
 
 from bios_sweep.cli.main import main
-from bios_sweep.mirror.mlflow.web import TOKEN
+from bios_sweep.mirror.mlflow.credentials import TOKEN
 from tests.cli.leaky import SECRET_VARIABLES
 
 USER = "some.one"

@@ -6,8 +6,8 @@ import pytest
 
 from bios_sweep import defaults
 from bios_sweep.config.build import build_study
-from bios_sweep.config.compose import compose_config, sweep_names
-from bios_sweep.config.places import config_root
+from bios_sweep.config.compose import compose_config
+from bios_sweep.config.places import config_root, sweep_names
 from bios_sweep.errors import ConfigError
 from bios_sweep.method import Method
 from bios_sweep.study.scenario import DataFacts, ModelFacts, Scenario

@@ -34,7 +34,8 @@ from bios_sweep.doctor.tracking import tracking_lines
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.tracking import tracking_of
 from bios_sweep.engines.training.decoder_shape import shape_of
-from bios_sweep.engines.training.memory import Load, need_of
+from bios_sweep.engines.training.load import Load
+from bios_sweep.engines.training.memory import need_of
 from bios_sweep.execution.gpus import find_gpus, gpu_states
 from bios_sweep.mirror.mlflow.schema import installed
 from bios_sweep.mounts import mount_of
@@ -116,7 +117,7 @@ def test_a_red_line_is_exit_code_2_and_says_the_way_out(quick, tmp_path, capsys)
     assert code == 2
     assert shown[place].split()[:2] == ["red", "tracking"]
     assert f"{uri} cannot be reached" in shown[place]
-    assert "-> give another tracking.uri, or tracking=none" in shown[place + 1]
+    assert "-> start the server, or leave tracking.uri out" in shown[place + 1]
     assert shown[-1].startswith("1 red")
 
 
@@ -523,13 +524,13 @@ def test_a_store_is_told_by_its_tables_and_stays_as_it_is(tmp_path):
     assert foreign[0] == "red"
 
 
-def test_a_store_that_somebody_writes_to_is_red(tmp_path, monkeypatch):
+def test_a_store_that_somebody_writes_to_is_told_and_a_run_would_wait(tmp_path, monkeypatch):
     monkeypatch.setattr("bios_sweep.mirror.mlflow.schema.WAIT_SECONDS", 0.1)
     uri = store(tmp_path / "busy.db", installed()[1])
     with closing(sqlite3.connect(tmp_path / "busy.db", isolation_level=None)) as writer:
         writer.execute("BEGIN IMMEDIATE")
         state, found = look_at(tmp_path, uri)["tracking"]
-    assert (state, found.endswith("cannot be written (database is locked)")) == ("red", True)
+    assert (state, "busy.db is locked by another process" in found) == ("warning", True)
 
 
 def test_sqlite_on_a_network_file_system_is_refused_by_name(tmp_path, mounts, monkeypatch):

@@ -11,6 +11,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from bios_sweep.cli.main import main
 from bios_sweep.driver.cleaning import cleaned, remove_dead, shown
@@ -35,7 +36,8 @@ def finished(tmp_path_factory) -> Path:
 
 
 @pytest.fixture
-def workspace(finished, tmp_path) -> Workspace:
+def workspace(finished, tmp_path, monkeypatch) -> Workspace:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     return Workspace(Path(shutil.copytree(finished, tmp_path / "runs")))
 
 
@@ -149,6 +151,20 @@ def test_an_adapter_that_a_sweep_keeps_goes_only_when_no_sweep_of_late_does(work
     assert [(one.kind, one.path) for one in found.files] == [("adapters of old sweeps", str(adapter))]
     assert not adapter.exists()
     assert open_sweep(workspace).damaged == ()
+
+
+def test_prepared_data_goes_when_nobody_used_it_or_it_was_left_half_made_and_nobody_holds_it(
+    workspace, tmp_path
+):
+    cache = tmp_path / "cache" / "bios_sweep" / "tokens"
+    old, young, half, held = (leave(cache / name / "facts.json").parent for name in ("a", "b", "c.new", "d"))
+    for folder in (old, held):
+        os.utime(folder, (1e9, 1e9))
+    with FileLock(held.with_suffix(".lock")):
+        found = shown(workspace)
+        assert {one.path for one in found.files if "prepared" in one.kind} == {str(old), str(half)}
+        cleaned(workspace, 0.0)
+    assert [folder.exists() for folder in (old, young, half, held)] == [False, False, False, True]
 
 
 def test_while_a_driver_works_nothing_is_removed(workspace, tmp_path):

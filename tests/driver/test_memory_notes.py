@@ -15,7 +15,8 @@ from bios_sweep.driver.memory import asked_load, fitting_on, has_begun, least_by
 from bios_sweep.driver.prepare import Prepared, prepare_config
 from bios_sweep.driver.sweep import Sweep, open_journal
 from bios_sweep.engines.training.decoder_shape import shape_of
-from bios_sweep.engines.training.memory import Load, fitting, room_on, sharers_on
+from bios_sweep.engines.training.fitting import fitting, room_on, sharers_on
+from bios_sweep.engines.training.load import Load
 from bios_sweep.errors import ConfigError
 from bios_sweep.execution.gpus import Gpu, memory_of
 
@@ -48,7 +49,7 @@ def test_each_kind_of_gpu_is_told_with_how_and_by_how_much(prepared):
     [fit], [lack] = memory_notes(shared.plan, shared.request, sizes)
     assert fit == (
         "memory, reckoned: a trial fits on H100 (76 GiB, shared by 2) with 64 examples at a time; "
-        "29.7 GiB are left"
+        "29.8 GiB are left"
     )
     assert lack.startswith(
         "memory, reckoned: a trial does not fit on L4 (8 GiB, shared by 2), even with activation "

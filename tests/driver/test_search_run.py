@@ -19,7 +19,7 @@ import yaml
 
 import bios_sweep
 from bios_sweep.cli.main import main
-from bios_sweep.config.compose import config_root
+from bios_sweep.config.places import config_root
 from bios_sweep.jsonable import to_json
 from bios_sweep.records.reading import read_journal
 

@@ -19,7 +19,8 @@ from omegaconf import OmegaConf
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.config.build import gpu_hours
-from bios_sweep.config.compose import Config, compose_config
+from bios_sweep.config.compose import compose_config
+from bios_sweep.config.composed import Config
 from bios_sweep.config.idle import ALWAYS, REFUSED, UNHEARD
 from bios_sweep.config.places import config_root
 from bios_sweep.config.stated import refuse_idle

@@ -15,7 +15,7 @@ import bios_sweep
 from bios_sweep.mirror.mlflow.schema import is_current
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri
 from bios_sweep.records.workspace import Workspace
-from tests.mirror.births import CONTEXT, begin, commanded, end
+from tests.mirror.births import begin, commanded, end
 
 KILLS = 40
 FIRST_SECONDS = 2.5  # a new store is made within them, begun with everything imported
@@ -27,17 +27,6 @@ WAYS = (
     (signal.SIGTERM, signal.SIGTERM),
     (signal.SIGKILL,),
 )
-
-LOADED = (
-    "cli.run",
-    "driver.session",
-    "config.compose",
-    "records.mlflow_mirror",
-    "records.mlflow_birth",
-    "report.figures",
-)
-
-CONTEXT.set_forkserver_preload(["tests.mirror.births", *(f"bios_sweep.{name}" for name in LOADED)])
 
 
 def words(workspace: Path) -> list[str]:

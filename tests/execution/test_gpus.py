@@ -17,7 +17,8 @@ import pytest
 import yaml
 
 from bios_sweep.cli.main import main
-from bios_sweep.config.compose import Config, compose_config
+from bios_sweep.config.compose import compose_config
+from bios_sweep.config.composed import Config
 from bios_sweep.driver import gpus as gpu_advice
 from bios_sweep.driver.invocation import Invocation
 from bios_sweep.driver.prepare import prepare_config

@@ -15,7 +15,11 @@ from mlflow.store.db import utils
 from sqlalchemy import Engine, event
 
 CONTEXT = multiprocessing.get_context("forkserver")
-CONTEXT.set_forkserver_preload(["tests.mirror.births", "bios_sweep.mirror.mlflow.birth"])
+LOADED = (
+    *("cli.run", "driver.session", "config.compose", "mirror.mlflow.mirror", "mirror.mlflow.birth"),
+    *("report.text.publish", "report.text.terminal", "engines.simulation.engine"),
+)
+CONTEXT.set_forkserver_preload(["tests.mirror.births", *(f"bios_sweep.{name}" for name in LOADED)])
 PATIENCE_SECONDS = 120
 
 

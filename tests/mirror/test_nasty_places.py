@@ -42,7 +42,7 @@ def test_a_store_is_made_in_a_folder_whose_name_has_a_quote(tmp_path, monkeypatc
     """MLflow writes the current folder into a statement of its own; `it's` ended it."""
     from mlflow.tracking import MlflowClient
 
-    from bios_sweep.mirror.mlflow.schema import ready_store
+    from bios_sweep.mirror.mlflow.ready import ready_store
 
     folder = tmp_path / 'it\'s "here"'
     folder.mkdir()

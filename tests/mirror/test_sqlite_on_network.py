@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from bios_sweep.errors import InputError
-from bios_sweep.mirror.mlflow import tracker
+from bios_sweep.mirror.mlflow import asked, tracker
 from bios_sweep.mounts import Mount
 
 
@@ -15,7 +15,7 @@ def test_a_store_on_a_network_file_system_is_refused_by_name(tmp_path, monkeypat
     mounts = {"nfs4": "server:/home", "lustre": "mds@tcp:/scratch"}
     for kind, source in mounts.items():
         there = Mount(point=Path("/shared"), kind=kind, source=source)
-        monkeypatch.setattr(tracker, "mount_of", lambda file, there=there: there)
+        monkeypatch.setattr(asked, "mount_of", lambda file, there=there: there)
         with pytest.raises(InputError, match=rf"mlflow\.db is on {kind} \({source} at /shared\), a network"):
             tracker.check_tracking(f"sqlite:///{tmp_path}/mlflow.db", None)
     assert not list(tmp_path.iterdir())

@@ -8,8 +8,9 @@ from http.server import BaseHTTPRequestHandler, HTTPServer
 import pytest
 
 from bios_sweep.errors import InputError
+from bios_sweep.mirror.mlflow.credentials import TOKEN
 from bios_sweep.mirror.mlflow.rest import MlflowServer
-from bios_sweep.mirror.mlflow.web import TOKEN, _same_server, check_server
+from bios_sweep.mirror.mlflow.web import _same_server, check_server
 
 SECRET = "a-token-of-ours"
 

@@ -38,6 +38,12 @@ class TrackingServer:
         return f"http://127.0.0.1:{self.port}"
 
     @property
+    def process(self) -> int:
+        """The process that leads all of the server's."""
+        assert self._process is not None
+        return self._process.pid
+
+    @property
     def artifacts(self) -> Path:
         return self.folder / "artifacts"
 

@@ -22,7 +22,7 @@ from bios_sweep.procedure.source import ProcedureSource
 from bios_sweep.rehearsal import truth
 from bios_sweep.rehearsal.chances import Share, rehearse
 from bios_sweep.rehearsal.designs import affordable, choose_design, cost_of
-from bios_sweep.rehearsal.noise import guessed_noise, noise_from, stated_noise
+from bios_sweep.rehearsal.noise import guessed_noise, noise_from, stated_noise, with_interval
 from bios_sweep.rehearsal.world import Draws, World, planted_level, possible_trials
 from bios_sweep.study.factors import Factor
 from bios_sweep.study.plan import build_plan
@@ -295,7 +295,8 @@ def test_the_noise_of_earlier_tables_is_pooled_and_its_interval_covers_nine_time
     random = np.random.default_rng(3)
     covered = 0
     for _ in range(200):
-        found = noise_from({"a": [planted_table(random)], "b": [planted_table(random, arms=3, seeds=5)]})
+        tables = {"a": [planted_table(random)], "b": [planted_table(random, arms=3, seeds=5)]}
+        found = with_interval(noise_from(tables))
         assert (found.degrees_of_freedom, found.sweeps) == (45 + 8, ("a", "b"))
         covered += found.lower <= LITTLE <= found.upper
     assert 170 <= covered <= 192

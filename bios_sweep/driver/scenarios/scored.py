@@ -5,7 +5,6 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
-import os
 import re
 import subprocess
 import sys
@@ -17,6 +16,7 @@ from bios_sweep.checks import not_allowed, whole
 from bios_sweep.engines.scripted.identity import imported_by, module_spec, own_files, versions_of
 from bios_sweep.engines.training.data import Example
 from bios_sweep.errors import ConfigError, DataError
+from bios_sweep.interpreter import python, with_package
 from bios_sweep.paths import expanded
 from bios_sweep.secrecy import secret_in
 from bios_sweep.study.score import EXACT, FUNCTION, PATTERN, Score
@@ -33,7 +33,6 @@ OTHERS = (
 NEW_TOKENS = 64  # chosen: an answer in a sentence or two
 TRIAL_SECONDS = 120  # for the import of a scorer and one value; chosen
 CODE_LENGTH = 64  # hex digits: all of sha256, as other fingerprints have
-PACKAGE_HOME = Path(__file__).resolve().parents[3]
 
 
 def scored(
@@ -173,7 +172,7 @@ def _try(by: Mapping[str, Any], example: Example) -> None:
         return
     prompt = example.prompt or "\n".join(message.content for message in example.messages[:-1])
     job = json.dumps({"options": by, "example": [prompt, example.completion, example.completion]})
-    words = [sys.executable, "-m", "bios_sweep.engines.training.scorers"]
+    words = python("-m", "bios_sweep.engines.training.scorers")
     try:
         ran = subprocess.run(
             words,
@@ -182,7 +181,7 @@ def _try(by: Mapping[str, Any], example: Example) -> None:
             text=True,
             timeout=TRIAL_SECONDS,
             check=False,
-            env=_environment(),
+            env=with_package(),
         )
     except subprocess.TimeoutExpired:
         raise ConfigError(f"{KEY}: {by['asked']} took more than {TRIAL_SECONDS} s for one example") from None
@@ -190,9 +189,3 @@ def _try(by: Mapping[str, Any], example: Example) -> None:
     if "value" not in told:
         last = (ran.stderr.strip().splitlines() or ["it ended without a word"])[-1]
         raise ConfigError(told.get("error", f"{KEY}: {by['asked']} cannot be tried ({last})"))
-
-
-def _environment() -> dict[str, str]:
-    """With this package findable, which need not be installed."""
-    paths = (str(PACKAGE_HOME), os.environ.get("PYTHONPATH"))
-    return {**os.environ, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}

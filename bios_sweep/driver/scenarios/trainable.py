@@ -6,8 +6,9 @@ from pathlib import Path
 
 from bios_sweep.driver.scenarios.trained import LORA_ENGINE
 from bios_sweep.engines.training.architectures import look_at
-from bios_sweep.engines.training.facts import linear_names
+from bios_sweep.engines.training.facts import read_config
 from bios_sweep.engines.training.four_bit import why_not
+from bios_sweep.engines.training.linear import linear_of
 from bios_sweep.engines.training.possible import not_on_experts
 from bios_sweep.engines.training.targets import KEY, chosen
 from bios_sweep.errors import ConfigError
@@ -34,13 +35,17 @@ def require_trainable(plan: Plan) -> None:
     found = look_at(folder, routed=bool(scenario.engine_options.get("routers")))
     some = any(arm.settings.targets != ALL_LINEAR for arm in adapted)
     experts = () if found is None else tuple(found.experts)
-    names = (linear_names(folder) if some else ()) if found is None else (*found.linear, *experts)
+    names = (_names(folder) if some else ()) if found is None else (*found.linear, *experts)
     for arm in adapted:
         key = "sweeps.factors.targets" if arm.factor == "targets" else KEY
         reached = chosen(names, str(arm.settings.targets), key) if names else ()
         reason = not_on_experts(arm.settings) if set(experts) & set(reached) else ""
         if reason:
             raise ConfigError(reason)
+
+
+def _names(folder: Path) -> tuple[str, ...]:
+    return tuple(one.name for one in linear_of(folder, read_config(folder)))
 
 
 def disk_notes(plan: Plan) -> tuple[str, ...]:

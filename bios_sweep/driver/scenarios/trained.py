@@ -31,8 +31,8 @@ from bios_sweep.engines.training.facts import (
     read_config,
     software_versions,
 )
+from bios_sweep.engines.training.fitting import DEFAULT_MICRO_BATCH
 from bios_sweep.engines.training.four_bit import version as four_bit_version
-from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH
 from bios_sweep.errors import ConfigError
 from bios_sweep.hub.pins import pins_of
 from bios_sweep.records.workspace import Workspace

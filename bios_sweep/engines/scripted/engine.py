@@ -12,7 +12,6 @@ import os
 import platform
 import shutil
 import socket
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -38,13 +37,13 @@ from bios_sweep.engines.scripted.settings_file import FileTemplate
 from bios_sweep.engines.scripted.sources import Listener, from_left
 from bios_sweep.engines.scripted.watched import WatchedFile
 from bios_sweep.errors import BiosSweepError, NoClockError
+from bios_sweep.interpreter import python, with_package
 from bios_sweep.ports import options_of
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.trials import Measurement, TrialResult, TrialSpec
 from bios_sweep.vocabulary import Failure, Status
 
 VERSION = "2"  # raised when what a script is told, or how its metrics are read, changes
-PACKAGE_HOME = Path(__file__).resolve().parents[3]
 STARTED = "started"  # its time tells what a script that resumes wrote this time
 OUTPUT = "output"  # the script's own folder, inside the trial's
 
@@ -252,9 +251,7 @@ class CallableEngine(CommandEngine):
 
     def _environment(self, values: Mapping[str, str]) -> dict[str, str]:
         """With this package findable, which on a cluster may have come with the job."""
-        inherited = super()._environment(values)
-        paths = (str(PACKAGE_HOME), inherited.get("PYTHONPATH"))
-        return {**inherited, "PYTHONPATH": os.pathsep.join(path for path in paths if path)}
+        return with_package(super()._environment(values))
 
     def _words(self, trial: TrialSpec, values: Mapping[str, str]) -> list[str]:
         job = {
@@ -264,7 +261,7 @@ class CallableEngine(CommandEngine):
             "trial_dir": values["trial_dir"],
         }
         name = FROM_INPUT if self._options.function else self._options.run
-        return [sys.executable, "-m", "bios_sweep.engines.scripted.call", name, json.dumps(job)]
+        return python("-m", "bios_sweep.engines.scripted.call", name, json.dumps(job))
 
 
 def _points(

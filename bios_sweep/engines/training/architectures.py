@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import json
 import subprocess
-import sys
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -20,19 +19,21 @@ from typing import Any
 from bios_sweep.engines.training.cache import read_json_cache, user_cache, write_json_cache
 from bios_sweep.engines.training.facts import ENGINE_VERSION, read_config, software_versions
 from bios_sweep.errors import ModelError
+from bios_sweep.interpreter import python, with_package
 
 # Model types whose losses and gradients were equal to those of the model's own forward pass, in float32, on
 # tiny random models of transformers 5.23.
 TRAINED = frozenset(
     {
-        "apertus", "arcee", "bitnet", "bloom", "codegen", "cohere", "cohere2", "deepseek_v2", "deepseek_v3",
-        "ernie4_5", "exaone4", "falcon", "falcon_h1", "gemma", "gemma2", "gemma3", "gemma3_text",
-        "gemma3n_text", "gemma4_text", "glm4", "glm4_moe", "gpt2", "gpt_bigcode", "gpt_neo", "gpt_neox",
-        "gpt_oss", "gptj", "granite", "granitemoe", "granitemoehybrid", "hunyuan_v1_dense", "lfm2", "llama",
-        "llama4_text", "llava", "mamba", "mamba2", "minicpm3", "ministral3", "mistral", "mistral3", "mixtral",
-        "mpt", "nanochat", "nemotron", "nemotron_h", "olmo2", "olmo3", "olmoe", "opt", "phi", "phi3",
-        "phimoe", "qwen2", "qwen2_5_vl", "qwen3", "qwen3_5", "qwen3_5_text", "qwen3_moe", "qwen3_next",
-        "qwen3_vl", "recurrent_gemma", "rwkv", "seed_oss", "smollm3", "stablelm", "starcoder2", "zamba2",
+        "apertus", "arcee", "bamba", "bitnet", "bloom", "codegen", "cohere", "cohere2", "deepseek_v2",
+        "deepseek_v3", "ernie4_5", "exaone4", "falcon", "falcon_h1", "falcon_mamba", "gemma", "gemma2",
+        "gemma3", "gemma3_text", "gemma3n_text", "gemma4_text", "glm4", "glm4_moe", "gpt2", "gpt_bigcode",
+        "gpt_neo", "gpt_neox", "gpt_oss", "gptj", "granite", "granitemoe", "granitemoehybrid",
+        "hunyuan_v1_dense", "jamba", "lfm2", "llama", "llama4_text", "llava", "mamba", "mamba2", "minicpm3",
+        "ministral3", "mistral", "mistral3", "mixtral", "mpt", "nanochat", "nemotron", "nemotron_h",
+        "olmo2", "olmo3", "olmoe", "opt", "phi", "phi3", "phimoe", "qwen2", "qwen2_5_vl", "qwen3",
+        "qwen3_5", "qwen3_5_text", "qwen3_moe", "qwen3_next", "qwen3_vl", "recurrent_gemma", "rwkv",
+        "seed_oss", "smollm3", "stablelm", "starcoder2", "zamba2",
     }
 )  # fmt: skip
 EXPERT_COUNTS = ("num_experts", "num_local_experts", "n_routed_experts", "moe_num_experts", "num_moe_experts")
@@ -44,7 +45,7 @@ EXPERTS_AND_OTHERS = "experts 3"
 OTHERS = ("n_shared_experts", "first_k_dense_replace", "shared_expert_intermediate_size", "mlp_only_layers")
 ROUTED = "routers"  # where these are adapted, too
 PROBE = "bios_sweep.engines.training.probe"
-LOOK = 2  # raise it when the probe says something else of an architecture; what is remembered is asked anew
+LOOK = 3  # raise it when the probe says something else of an architecture; what is remembered is asked anew
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,7 +139,7 @@ def _remembered(folder: Path) -> Reached:
 
 def _probed(folder: Path) -> Reached:
     done = subprocess.run(
-        [sys.executable, "-m", PROBE, str(folder)], capture_output=True, text=True, check=False
+        python("-m", PROBE, str(folder)), env=with_package(), capture_output=True, text=True, check=False
     )
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]

@@ -17,6 +17,7 @@ import warnings
 from collections import Counter
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import astuple, dataclass, replace
+from functools import cache
 from pathlib import Path
 
 from bios_sweep.engines.training.cache import cache_folder, read_json_cache, write_json_cache
@@ -24,7 +25,7 @@ from bios_sweep.engines.training.data import DataSet, Example
 from bios_sweep.errors import DataError
 
 MOST_PER_MODULE = 60  # pairs; chosen: tkinter alone has 458 and would be a tenth of the data
-CACHE_VERSION = 2  # raise it when `documented_pairs` finds other pairs in the same files
+CACHE_VERSION = 3  # raise it when other pairs are chosen from the same files, or in another order
 QUESTION = "Explain"
 PAIRS_ARE = "pairs are made of the embedded examples: a summary is preferred to itself with two words swapped"
 # Test suites and vendored tools describe themselves, not the library; site-packages is not CPython.
@@ -96,8 +97,6 @@ def embedded_examples(limit_evaluation: int | None = None) -> DataSet:
     Raises:
         DataError: the limit is not positive or more than there is, or this Python has no sources.
     """
-    # By a hash of the content: independent of file order, and any prefix is a fair sample.
-    pairs = sorted(read_pairs(), key=lambda pair: hashlib.sha256("\n".join(astuple(pair)).encode()).digest())
     examples = [
         Example(
             prompt=f"{QUESTION} {pair.signature}\n",
@@ -105,7 +104,7 @@ def embedded_examples(limit_evaluation: int | None = None) -> DataSet:
             cluster=pair.module,
             origin=pair.signature,
         )
-        for pair in _capped(_distinct(pairs))
+        for pair in chosen_pairs()
     ]
     train = tuple(one for one in examples if not is_evaluation_module(one.cluster))
     evaluation = tuple(one for one in examples if is_evaluation_module(one.cluster))
@@ -118,6 +117,10 @@ def embedded_examples(limit_evaluation: int | None = None) -> DataSet:
     )
 
 
+def _by_content(pair: Pair) -> bytes:
+    return hashlib.sha256(f"{pair.module}\n{pair.signature}\n{pair.summary}".encode()).digest()
+
+
 def _require_as_many(asked: int | None, there: int) -> None:
     if asked is not None and not 1 <= asked <= there:
         raise DataError(
@@ -125,10 +128,11 @@ def _require_as_many(asked: int | None, there: int) -> None:
         )
 
 
-def read_pairs() -> tuple[Pair, ...]:
-    """Every pair of the running library, duplicates included, from the cache where it is current.
+def chosen_pairs() -> tuple[Pair, ...]:
+    """The pairs that become examples, each summary once, from the cache where it is current.
 
-    Parsing 600 files takes some seconds on a slow machine; each `plan` would pay them again.
+    Parsing 600 files takes some seconds on a slow machine; each `plan` would pay them again. They are in the
+    order of a hash of the content: independent of file order, and any prefix is a fair sample.
     """
     files = module_files()
     digest = hashlib.sha256(f"{CACHE_VERSION} {platform.python_version()}".encode())
@@ -136,14 +140,23 @@ def read_pairs() -> tuple[Pair, ...]:
         stat = file.path.stat()
         digest.update(f"{file.name} {stat.st_size} {stat.st_mtime_ns}\n".encode())
     folder = cache_folder()
-    cache = folder / f"stdlib-{digest.hexdigest()[:16]}.json" if folder else None
+    kept = folder / f"stdlib-{digest.hexdigest()[:16]}.json" if folder else None
     try:
-        rows = read_json_cache(cache)
+        rows = read_json_cache(kept)
         return tuple(Pair(module=str(m), signature=str(s), summary=str(t)) for m, s, t in rows)
     except (ValueError, TypeError):  # none there, or damaged, which only costs a rebuild
-        pairs = tuple(pair for file in files for pair in documented_pairs(file))
-        write_json_cache(cache, [astuple(pair) for pair in pairs])
-        return pairs
+        pairs = _capped(_distinct(sorted(_pairs_of(files), key=_by_content)))
+        write_json_cache(kept, [astuple(pair) for pair in pairs])
+        return tuple(pairs)
+
+
+def read_pairs() -> tuple[Pair, ...]:
+    """Every pair of the running library, duplicates included."""
+    return tuple(_pairs_of(module_files()))
+
+
+def _pairs_of(files: Iterable[ModuleFile]) -> Iterator[Pair]:
+    return (pair for file in files for pair in documented_pairs(file))
 
 
 def module_files() -> tuple[ModuleFile, ...]:
@@ -155,18 +168,19 @@ def module_files() -> tuple[ModuleFile, ...]:
     root = Path(sysconfig.get_path("stdlib"))
     found = []
     for folder, subfolders, names in os.walk(root):
+        inside = Path(folder).relative_to(root).parts
         subfolders[:] = [name for name in subfolders if name.isidentifier() and name not in EXCLUDED_FOLDERS]
         for name in names:
             if name.endswith(".py") and name[:-3].isidentifier():
-                path = Path(folder, name)
-                parts = path.relative_to(root).with_suffix("").parts
+                parts = (*inside, name.removesuffix(".py"))
                 module = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
-                found.append(ModuleFile(name=module, path=path))
+                found.append(ModuleFile(name=module, path=Path(folder, name)))
     if not found:
         raise DataError(f"{root}: no standard-library sources here; use data=file with your own file")
     return tuple(sorted(found, key=lambda file: file.name))
 
 
+@cache
 def is_evaluation_module(name: str) -> bool:
     """Whether a module is held out. A hash of the name decides, so a new module moves no other."""
     digest = hashlib.sha256(f"{SPLIT_SALT}\n{name}".encode()).digest()

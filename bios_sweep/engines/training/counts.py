@@ -18,12 +18,10 @@ from bios_sweep.engines.training.data import (
     SEVERAL_ANSWERS,
     DataSet,
     Example,
-    ExamplesInFile,
-    fingerprint_of,
     name_of,
 )
 from bios_sweep.engines.training.facts import READERS, reads_by, software_versions
-from bios_sweep.engines.training.kept import code_digest, kept_folder, mapped
+from bios_sweep.engines.training.kept import code_digest, keeps, kept_folder, mapped
 from bios_sweep.engines.training.objectives.sequences import BothAnswers, both_answers
 from bios_sweep.engines.training.shown import shown
 from bios_sweep.engines.training.tokenizer import TextTokenizer, load_tokenizer
@@ -109,7 +107,9 @@ def counted(
     return Counted(examples=examples, joined=joined, answers=ANSWERS if pairs else 1, **columns, **of_asides)
 
 
-def _kept(examples: ExamplesInFile, reads: Mapping[str, Any], count: Callable[[], Counted]) -> Counted:
+def _kept(
+    examples: Sequence[Example], fingerprint: str, reads: Mapping[str, Any], count: Callable[[], Counted]
+) -> Counted:
     """The counts of one side as this node has them, or counted here; 16 bytes an example, mapped.
 
     reads: beside the examples' fingerprint and this package's code, all that decides how they are read.
@@ -121,7 +121,7 @@ def _kept(examples: ExamplesInFile, reads: Mapping[str, Any], count: Callable[[]
             np.ascontiguousarray(getattr(found, name), dtype=KIND).tofile(folder / name)
         return {"joined": found.joined}
 
-    identity = {"examples": fingerprint_of(examples), "code": code_digest(), **reads}
+    identity = {"examples": fingerprint, "code": code_digest(), **reads}
     folder, facts = kept_folder("counts", "the counts of tokens", identity, write)
     arrays = {name: mapped(folder / name, KIND) for name in (*COLUMNS, *OF_ASIDES)}
     pairs = bool(reads.get("pairs"))
@@ -183,12 +183,14 @@ def tokens_of(
     }
     reads |= {"pairs": True} if pairs else {}
 
-    def of(side: Sequence[Example]) -> Counted:
-        if not isinstance(side, ExamplesInFile):
+    def of(side: Sequence[Example], fingerprint: str) -> Counted:
+        def count() -> Counted:
             return counted(side, tokenizer, template, pairs=pairs)
-        return _kept(side, reads, lambda: counted(side, tokenizer, template, pairs=pairs))
 
-    train, evaluation = of(dataset.train), of(dataset.evaluation)
+        return _kept(side, fingerprint, reads, count) if keeps() else count()
+
+    train = of(dataset.train, dataset.train_fingerprint)
+    evaluation = of(dataset.evaluation, dataset.evaluation_fingerprint)
     ends = (*ends_of(dataset, tokenizer, template), *_answers_of(dataset, (train, evaluation), reading))
     one = dataset.train[0]
     told: tuple[str, ...] = (

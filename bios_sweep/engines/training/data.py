@@ -138,6 +138,11 @@ class DataSet:
     told: tuple[str, ...] = ()
 
     @cached_property
+    def train_fingerprint(self) -> str:
+        """sha256 (hex) of the training examples in their order."""
+        return fingerprint_of(self.train)
+
+    @cached_property
     def evaluation_fingerprint(self) -> str:
         """sha256 (hex) of the evaluation examples in their order: what results are measured on."""
         return fingerprint_of(self.evaluation)
@@ -145,7 +150,7 @@ class DataSet:
     @cached_property
     def fingerprint(self) -> str:
         """sha256 (hex) of both sides; name and source are labels and have no part in it."""
-        sides = fingerprint_of(self.train) + self.evaluation_fingerprint
+        sides = self.train_fingerprint + self.evaluation_fingerprint
         return hashlib.sha256(sides.encode()).hexdigest()
 
     @cached_property

@@ -2,9 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
+
+from bios_sweep.engines.training.blocks import (
+    Block,
+    Part,
+    StateSpace,
+    blocks_of,
+    listed_blocks,
+    state_space_of,
+)
+from bios_sweep.engines.training.linear import Linear
+from bios_sweep.engines.training.sizes import first_of
+from bios_sweep.engines.training.targets import chosen
+from bios_sweep.errors import ConfigError
+from bios_sweep.settings import ALL_LINEAR
 
 WIDTHS = {
     "hidden": ("hidden_size", "n_embd", "d_model"),
@@ -26,6 +40,10 @@ UNGATED = (
     "phi",
 )
 
+NORMED_AFTER = ("gemma2", "gemma3", "gemma3_text", "gemma3n_text", "gemma4_text", "glm4")
+# Model types for which transformers has attention as products with a matrix of scores between them alone.
+WITH_SCORES = ("bloom", "codegen", "gemma2", "gpt_neo", "gpt_oss", "gptj", "mpt")
+EAGER = "eager"  # the same of any model, as `method.attention` has it
 NORMED_HEADS = ("qwen3", "gemma3", "gemma4", "olmo2", "olmo3", "exaone4", "apertus", "seed_oss")
 
 
@@ -33,11 +51,14 @@ NORMED_HEADS = ("qwen3", "gemma3", "gemma4", "olmo2", "olmo3", "exaone4", "apert
 class Shape:
     """Sizes of a decoder. query, keys: widths of the projections; inner: of the MLP, all active experts'.
 
-    gated: the MLP multiplies two projections. normed_heads: queries and keys have norms of their own.
-    tied: the head is the input embeddings, as far as the config tells.
+    blocks: what each layer is made of. gated: the MLP multiplies two projections. normed_heads: queries and
+    keys have norms of their own. normed_after: what a part gives has one, too. scores: attention keeps those
+    of every token for all others; capped: twice, for they go through a bound first. tied: the head is the
+    input embeddings, as far as the config tells. linear: all layers that an adapter may be put on; adapted:
+    those that have one.
     """
 
-    layers: int
+    blocks: tuple[Block, ...]
     hidden: int
     heads: int
     query: int
@@ -47,28 +68,63 @@ class Shape:
     normed_heads: bool
     vocabulary: int
     parameters: int
+    linear: tuple[Linear, ...]
+    adapted: tuple[Linear, ...]
+    space: StateSpace | None = None
+    normed_after: bool = False
+    scores: bool = False
+    capped: bool = False
     tied: bool = False
 
-    @property
-    def adapted(self) -> int:
-        """Numbers of the linear layers of all decoder layers."""
-        return self.layers * sum(into * out for into, out in self.linear)
+    def only(self, targets: str | None) -> Shape:
+        """With an adapter on what `method.targets` chooses; on all where it names what is not known here.
+
+        targets: None where all weights learn.
+        """
+        if targets in (None, ALL_LINEAR):
+            return self
+        try:
+            kept = set(chosen([one.name for one in self.linear], str(targets)))
+        except ConfigError:  # names of the model's own, whose weights are not here
+            return self
+        return replace(self, adapted=tuple(one for one in self.linear if one.name in kept))
 
     @property
-    def linear(self) -> tuple[tuple[int, int], ...]:
-        """(in, out) of the linear layers of one decoder layer."""
-        up = (self.hidden, self.inner)
-        attention = [(self.hidden, self.query), *[(self.hidden, self.keys)] * 2, (self.query, self.hidden)]
-        return (*attention, *[up] * (2 if self.gated else 1), (self.inner, self.hidden))
+    def layers(self) -> int:
+        """How many there are."""
+        return len(self.blocks)
 
-    def adapter(self, rank: int) -> int:
-        """Parameters of an adapter of that rank."""
-        return self.layers * rank * sum(into + out for into, out in self.linear)
+    def count(self, part: Part) -> int:
+        """Of the layers that have it."""
+        return sum(part in block for block in self.blocks)
+
+    @property
+    def numbers(self) -> int:
+        """Of all linear layers' weights."""
+        return sum(one.numbers for one in self.linear)
+
+    @property
+    def numbers_adapted(self) -> int:
+        """Of the weights of those with an adapter."""
+        return sum(one.numbers for one in self.adapted)
 
     @property
     def results(self) -> int:
-        """Numbers that the linear layers of all decoder layers give for a token."""
-        return self.layers * sum(out for _, out in self.linear)
+        """Numbers that the layers with an adapter give for a token."""
+        return sum(one.used * one.out for one in self.adapted)
+
+    def adapter(self, rank: int) -> int:
+        """Parameters of an adapter of that rank."""
+        return sum(one.factors(rank) for one in self.adapted)
+
+    def adapter_used(self, rank: int) -> int:
+        """Those of them that a token is multiplied with: of an expert's only where it goes there."""
+        return sum(one.factors(rank) * one.used // one.copies for one in self.adapted)
+
+    @property
+    def numbers_used(self) -> int:
+        """Of the linear layers' weights, those that a token is multiplied with."""
+        return sum(one.used * one.into * one.out for one in self.linear)
 
     @property
     def embeddings(self) -> int:
@@ -76,35 +132,77 @@ class Shape:
         return (1 if self.tied else 2) * self.vocabulary * self.hidden
 
 
-def shape_of(config: Mapping[str, Any], parameters: int | None) -> Shape | None:
-    """The sizes that a config.json tells; None where it lacks one that everything hangs on."""
+def shape_of(
+    config: Mapping[str, Any],
+    parameters: int | None,
+    linear: Sequence[Linear] = (),
+    attention: str | None = None,
+) -> Shape | None:
+    """The sizes that a config.json tells; None where it lacks one that everything hangs on.
+
+    linear: those of the weights, as `linear_of` finds them; where none are here, as a Llama has them.
+    attention: how it is computed, as `method.attention`; None: as transformers chooses.
+    """
     nested = config.get("text_config")
     text = nested if isinstance(nested, Mapping) else config
-    found = {name: _first(text, keys) for name, keys in WIDTHS.items()}
-    hidden, layers, heads = found["hidden"], found["layers"], found["heads"]
-    vocabulary = _first(text, ("vocab_size",)) or _first(config, ("vocab_size",))
+    found = {name: first_of(text, keys) for name, keys in WIDTHS.items()}
+    hidden, heads = found["hidden"], found["heads"]
+    layers = found["layers"] or len(listed_blocks(text))
+    vocabulary = first_of(text, ("vocab_size",)) or first_of(config, ("vocab_size",))
     if not (hidden and layers and vocabulary and parameters):
         return None
     heads, kind = heads or 1, str(text.get("model_type"))
-    width = _first(text, ("head_dim",)) or hidden // heads
-    inner = found["inner"] or 4 * hidden
-    active = _first(text, ("num_experts_per_tok", "num_experts_per_token"))
-    if active:
-        inner = active * (_first(text, ("moe_intermediate_size",)) or inner)
+    width = first_of(text, ("head_dim", "attention_head_dim")) or hidden // heads
+    inner = _inner(text, found["inner"] or 4 * hidden)
+    query, keys = heads * width, (first_of(text, ("num_key_value_heads",)) or heads) * width
+    gated = kind not in UNGATED
+    every = tuple(linear) or _as_llama(layers, hidden, query, keys, inner, gated=gated)
     return Shape(
-        layers=layers,
+        blocks=blocks_of(text, layers),
         hidden=hidden,
         heads=heads,
-        query=heads * width,
-        keys=(_first(text, ("num_key_value_heads",)) or heads) * width,
+        query=query,
+        keys=keys,
         inner=inner,
-        gated=kind not in UNGATED,
+        gated=gated,
         normed_heads=kind.startswith(NORMED_HEADS),
         vocabulary=vocabulary,
         parameters=parameters,
+        linear=every,
+        adapted=every,
+        space=state_space_of(text, hidden),
+        normed_after=kind in NORMED_AFTER,
+        scores=kind in WITH_SCORES if attention is None else attention == EAGER,
+        capped=bool(text.get("attn_logit_softcapping")),
         tied=text.get("tie_word_embeddings", config.get("tie_word_embeddings")) is True,
     )
 
 
-def _first(values: Mapping[str, Any], keys: tuple[str, ...]) -> int | None:
-    return next((int(values[key]) for key in keys if isinstance(values.get(key), int)), None)
+def _inner(text: Mapping[str, Any], dense: int) -> int:
+    """Width of an MLP, of experts all that a token goes through. dense: of one without experts."""
+    active = first_of(text, ("num_experts_per_tok", "num_experts_per_token"))
+    shared = first_of(text, ("shared_intermediate_size",)) or 0  # Granite's, beside its experts or alone
+    listed = listed_blocks(text)
+    if not active or text.get("num_local_experts") == 0 or ("mlp" in listed and "moe" not in listed):
+        return shared or dense
+    return shared + active * (first_of(text, ("moe_intermediate_size",)) or dense)
+
+
+def _as_llama(
+    layers: int, hidden: int, query: int, keys: int, inner: int, *, gated: bool
+) -> tuple[Linear, ...]:
+    """Linear layers by their sizes alone, with Llama's names."""
+    widths = {
+        "self_attn.q_proj": (hidden, query),
+        "self_attn.k_proj": (hidden, keys),
+        "self_attn.v_proj": (hidden, keys),
+        "self_attn.o_proj": (query, hidden),
+        **({"mlp.gate_proj": (hidden, inner)} if gated else {}),
+        "mlp.up_proj": (hidden, inner),
+        "mlp.down_proj": (inner, hidden),
+    }
+    return tuple(
+        Linear(name=f"layers.{layer}.{name}", into=into, out=out)
+        for layer in range(layers)
+        for name, (into, out) in widths.items()
+    )

@@ -38,10 +38,11 @@ from bios_sweep.engines.training.facts import (
     software_versions,
 )
 from bios_sweep.engines.training.fit import Fit
+from bios_sweep.engines.training.fitting import DEFAULT_MICRO_BATCH, fitting, room_on
 from bios_sweep.engines.training.four_bit import kind_of, split, version
 from bios_sweep.engines.training.general import general_set
+from bios_sweep.engines.training.linear import linear_of
 from bios_sweep.engines.training.loop import evaluate, evaluation_set
-from bios_sweep.engines.training.memory import DEFAULT_MICRO_BATCH, fitting, room_on
 from bios_sweep.engines.training.model import BaseModel, load_base, verify_split
 from bios_sweep.engines.training.objectives.dpo import dpo_of
 from bios_sweep.engines.training.objectives.objective import Figures, HeldOut
@@ -177,7 +178,9 @@ class LoraEngine:
     def _shape(self) -> Shape | None:
         """The sizes of the base model, where its config.json tells them."""
         folder = Path(self._options.model_path)
-        return shape_of(read_config(folder), describe_model(str(folder)).parameters)
+        config = read_config(folder)
+        parameters, attention = describe_model(str(folder)).parameters, self._options.attention
+        return shape_of(config, parameters, linear_of(folder, config), attention)
 
     def _decided(self, settings: TrainingSettings) -> Fit:
         given, twice = self._options.micro_batch_size, self._options.activation_checkpointing

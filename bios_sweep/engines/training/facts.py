@@ -7,7 +7,6 @@ from config.json as JSON, the parameter count from the safetensors headers, vers
 from __future__ import annotations
 
 import json
-import math
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
@@ -18,6 +17,7 @@ from typing import Any
 from bios_sweep.assets import base_model_path
 from bios_sweep.checks import is_whole
 from bios_sweep.engines.training.cache import files_fingerprint
+from bios_sweep.engines.training.headers import count_parameters
 from bios_sweep.errors import ModelError
 from bios_sweep.hub.cache import HUB_ID, unpinned
 from bios_sweep.hub.models import HubModel, fetched, find_model
@@ -43,11 +43,7 @@ TOKENIZER = "tokenizer.json"
 # Beside config and weights, what decides the tokens and how messages are rendered.
 TEXT_FILES = (TOKENIZER, "tokenizer_config.json", "special_tokens_map.json", "chat_template.jinja")
 CAUSAL_ARCHITECTURES = ("GPT2LMHeadModel",)  # decoders whose class was named before `ForCausalLM`
-# In the names of embeddings, heads and norms, which `method.targets` does not reach.
-MATRIX = 2  # dimensions
-UNADAPTED = ("embed", "lm_head", "wte", "wpe", "norm")
 WIDTH_KEYS = ("hidden_size", "n_embd", "d_model")  # what architectures call the residual stream's width
-HEADER_LENGTH_BYTES = 8  # safetensors: little-endian length of the JSON header
 
 
 def describe_model(path_or_hub_id: str, name: str | None = None, *, download: bool = False) -> ModelFacts:
@@ -217,33 +213,6 @@ def weight_files(folder: Path) -> tuple[Path, ...]:
     return paths
 
 
-def count_parameters(weights: Iterable[Path]) -> int:
-    """By the headers of safetensors files; not one weight is read.
-
-    Raises:
-        ModelError: a file is cut off.
-    """
-    return sum(math.prod(tensor["shape"]) for path in weights for tensor in _tensors(path))
-
-
-def linear_names(folder: Path) -> tuple[str, ...]:
-    """Full names of what has a matrix for its weight, by the headers; embeddings and the head left out.
-
-    Nothing of a model whose weights are not here.
-    """
-    try:
-        headers = [_header(path) for path in weight_files(folder)]
-    except ModelError:
-        return ()
-    found = [
-        name.removesuffix(".weight")
-        for header in headers
-        for name, tensor in header.items()
-        if name.endswith(".weight") and len(tensor["shape"]) == MATRIX
-    ]
-    return tuple(name for name in found if not any(part in name for part in UNADAPTED))
-
-
 def _family(config: Mapping[str, Any]) -> str:
     """The name the learning-rate rules know: Qwen 2 and 3 with their variants share one exponent."""
     kind = str(config.get("model_type") or "unknown")
@@ -280,37 +249,3 @@ def _read_json(path: Path, why: str) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ModelError(f"model {path.parent}: {path.name} must hold a JSON object")
     return value
-
-
-def _tensors(path: Path) -> list[dict[str, Any]]:
-    """The JSON header's entry of each tensor."""
-    return list(_header(path).values())
-
-
-def _header(path: Path) -> dict[str, dict[str, Any]]:
-    """Tensor -> the JSON header's entry; the file must be exactly as long as they need."""
-    size = path.stat().st_size
-    with path.open("rb") as file:
-        length = int.from_bytes(file.read(HEADER_LENGTH_BYTES), "little")
-        start = HEADER_LENGTH_BYTES + length
-        tensors = _parse_header(file.read(length)) if start <= size else None
-    if tensors is None:
-        raise ModelError(f"model {path.parent}: {path.name} is cut off in its header; download it again")
-    needed = start + max((tensor["data_offsets"][1] for tensor in tensors.values()), default=0)
-    if needed != size:
-        raise ModelError(
-            f"model {path.parent}: {path.name} has {size} bytes where its header needs {needed}; "
-            "download it again"
-        )
-    return tensors
-
-
-def _parse_header(raw: bytes) -> dict[str, dict[str, Any]] | None:
-    """None unless it is an object whose entries have a shape and offsets."""
-    try:
-        tensors = {name: entry for name, entry in json.loads(raw).items() if name != "__metadata__"}
-        for entry in tensors.values():
-            math.prod(entry["shape"]) + entry["data_offsets"][1]
-    except (ValueError, AttributeError, TypeError, KeyError, IndexError):
-        return None
-    return tensors

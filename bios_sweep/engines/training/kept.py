@@ -14,7 +14,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from functools import cache
 from importlib.util import find_spec
@@ -30,7 +30,8 @@ from bios_sweep.study.trials import short_hash
 
 _log = logging.getLogger(__name__)
 
-FACTS = "facts.json"
+FACTS, FRESH = "facts.json", ".new"
+KINDS = ("examples", "counts", "tokens", "reference")  # what of a data set a node prepares once
 READERS = ("engines/training", "containers")
 UNUSED_DAYS = 30  # chosen: then a folder is removed, which costs a later study its preparation
 
@@ -68,7 +69,7 @@ def keeps() -> bool:
 
 def _make(folder: Path, what: str, write: Callable[[Path], Mapping[str, Any]]) -> None:
     shutil.rmtree(folder, ignore_errors=True)
-    fresh = folder.with_suffix(".new")
+    fresh = folder.with_suffix(FRESH)
     shutil.rmtree(fresh, ignore_errors=True)
     try:
         fresh.mkdir(parents=True)
@@ -101,11 +102,50 @@ def _whole(folder: Path) -> bool:
     return not wrong
 
 
+def unused(days: float) -> tuple[Path, ...]:
+    """Folders of this user's cache that nobody asked for so long, and those that were left half made.
+
+    None that a process holds now. Another workspace may ask for one of them again, which makes it anew.
+    """
+    cache = cache_folder()
+    if cache is None or not keeps():
+        return ()
+    found = (path for kind in KINDS for path in (*_old(cache / kind, days), *_half_made(cache / kind)))
+    return tuple(path for path in found if _held_alone(path, lambda: None))
+
+
+def remove(folder: Path) -> None:
+    """Free the disk, unless a process is at the folder now; one that has it mapped keeps what it reads."""
+    _held_alone(folder, lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
 def _remove_unused(root: Path) -> None:
-    for facts in root.glob(f"*/{FACTS}"):
+    for folder in _old(root, UNUSED_DAYS):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _old(root: Path, days: float) -> Iterator[Path]:
+    for facts in sorted(root.glob(f"*/{FACTS}")):
         with suppress(OSError):
-            if facts.parent.stat().st_mtime < time.time() - UNUSED_DAYS * 86_400:
-                shutil.rmtree(facts.parent)
+            if facts.parent.stat().st_mtime < time.time() - days * 86_400:
+                yield facts.parent
+
+
+def _half_made(root: Path) -> list[Path]:
+    """What is being made, or was when its process was killed."""
+    return sorted(root.glob(f"*{FRESH}"))
+
+
+def _held_alone(folder: Path, work: Callable[[], None]) -> bool:
+    """Whether the work was done, as no other process holds the folder."""
+    from filelock import FileLock, Timeout
+
+    try:
+        with FileLock(folder.with_suffix(".lock"), blocking=False):
+            work()
+    except (Timeout, OSError):
+        return False
+    return True
 
 
 @cache

@@ -91,7 +91,8 @@ class BaseModel:
         return functional.cross_entropy(self._logits(hidden), targets, reduction="none")
 
     def _logits(self, hidden: torch.Tensor) -> torch.Tensor:
-        logits: torch.Tensor = self.head(hidden).float()
+        head: Any = self.head  # some decoders keep their states in float32 whatever the format, as Mamba's
+        logits: torch.Tensor = head(hidden.to(head.weight.dtype)).float()
         if self.scale != 1.0:
             logits = logits * self.scale
         return logits if self.softcap is None else torch.tanh(logits / self.softcap) * self.softcap

@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import sys
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +14,7 @@ from bios_sweep.engines.training.data import open_dataset
 from bios_sweep.engines.training.facts import describe_model
 from bios_sweep.engines.training.kept import kept_root
 from bios_sweep.errors import BiosSweepError, DataError
+from bios_sweep.interpreter import python
 
 LIST_GPUS = """
 import json, torch
@@ -84,9 +84,7 @@ def gpus() -> list[dict[str, Any]]:
 
 
 def _asked(program: str, environment: Mapping[str, str]) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(
-        [sys.executable, "-c", program], env=environment, capture_output=True, text=True, check=False
-    )
+    return subprocess.run(python("-c", program), env=environment, capture_output=True, text=True, check=False)
 
 
 def _last(text: str) -> str:

@@ -1,9 +1,11 @@
 """How many floating-point operations a trial takes, by the shapes in config.json: plain arithmetic.
 
 N numbers of a decoder that are multiplied per token (its linear layers and the head; of experts the active
-ones), a numbers of the adapter, s tokens of an example, q the width of all heads together:
+ones), a numbers of the adapter on what `method.targets` chooses, s tokens of an example, q the width of all
+heads together:
 
-    forward     2 N + 2 a, and 2 s q a layer for causal attention (half of the pairs are there)
+    forward     2 N + 2 a, 2 s q a layer with causal attention (half of the pairs are there), and for each
+                state space what its chunks are multiplied with (see `_of_spaces`)
     backward    2 N for the activations alone, since frozen weights get no gradient; 4 a; attention twice
     full        6 N in all: 2 N more for the gradients of the weights, and no adapter
     head        2 hidden * vocabulary more where embeddings and head learn beside an adapter
@@ -24,6 +26,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from bios_sweep.engines.training.blocks import Part
 from bios_sweep.engines.training.decoder_shape import Shape
 from bios_sweep.settings import DORA, FULL, QLORA, TrainingSettings
 
@@ -54,26 +57,42 @@ class Operations:
 
 def multiplied(shape: Shape) -> int:
     """Numbers of the frozen decoder that take part in the product of one token."""
-    return shape.adapted + shape.hidden * shape.vocabulary
+    return shape.numbers_used + shape.hidden * shape.vocabulary
 
 
 def untouched(shape: Shape, length: float) -> float:
     """Operations per token of an example of that many tokens, forward, without an adapter."""
-    return 2.0 * multiplied(shape) + 2.0 * length * shape.query * shape.layers
+    return 2.0 * multiplied(shape) + _of_mixing(shape, length)
+
+
+def _of_mixing(shape: Shape, length: float) -> float:
+    """What brings the tokens of an example together: attention, and state spaces."""
+    attention = 2.0 * length * shape.query * shape.count(Part.ATTENTION)
+    return attention + _of_spaces(shape) * shape.count(Part.SPACE)
+
+
+def _of_spaces(shape: Shape) -> float:
+    """Per token of one state space's layer: into the states, out of them, and, in chunks, token by token."""
+    space = shape.space
+    if space is None:
+        return 0.0
+    within = space.chunk * (space.heads * space.state + space.inner)
+    return 2.0 * (2 * space.inner * space.state + within)
 
 
 def forward(shape: Shape, settings: TrainingSettings, length: float, at_once: float) -> float:
     """The same with what settings train. at_once: tokens of a micro-batch."""
-    once = untouched(shape, length) + 2.0 * shape.adapter(settings.lora_rank or 0)
-    return once + _of_lengths(shape, settings, at_once)
+    adapted = shape.only(settings.targets)
+    once = untouched(shape, length) + 2.0 * adapted.adapter_used(settings.lora_rank or 0)
+    return once + _of_lengths(adapted, settings, at_once)
 
 
 def trained(shape: Shape, settings: TrainingSettings, length: float, at_once: float, *, twice: bool) -> float:
     """The same with the backward pass. twice: with activation checkpointing."""
-    once = forward(shape, settings, length, at_once)
-    drops = 2.0 * shape.adapted if settings.method == DORA and settings.lora_dropout else 0.0
-    backward = untouched(shape, length) + 4.0 * shape.adapter(settings.lora_rank or 0)
-    backward += 2.0 * length * shape.query * shape.layers
+    once, adapted = forward(shape, settings, length, at_once), shape.only(settings.targets)
+    drops = 2.0 * adapted.numbers_adapted if settings.method == DORA and settings.lora_dropout else 0.0
+    backward = untouched(shape, length) + 4.0 * adapted.adapter_used(settings.lora_rank or 0)
+    backward += _of_mixing(shape, length)
     if settings.method == FULL:
         backward += 2.0 * multiplied(shape)
     elif settings.embeddings:
@@ -84,23 +103,25 @@ def trained(shape: Shape, settings: TrainingSettings, length: float, at_once: fl
 def moved(shape: Shape, settings: TrainingSettings, at_once: float) -> float:
     """Numbers that a forward pass moves beyond LoRA, per token."""
     if settings.method == DORA:
-        return DORA_FORWARD * shape.results + DORA_WEIGHT * shape.adapted / at_once
-    return NF4_WEIGHT * shape.adapted / at_once if settings.method == QLORA else 0.0
+        adapted = shape.only(settings.targets)
+        return DORA_FORWARD * adapted.results + DORA_WEIGHT * adapted.numbers_adapted / at_once
+    return NF4_WEIGHT * shape.numbers / at_once if settings.method == QLORA else 0.0
 
 
 def moved_in_training(shape: Shape, settings: TrainingSettings, at_once: float, *, twice: bool) -> float:
     """The same with the backward pass."""
     once = moved(shape, settings, at_once)
-    back = DORA_BACKWARD * shape.results if settings.method == DORA else once
+    results = shape.only(settings.targets).results
+    back = DORA_BACKWARD * results if settings.method == DORA else once
     return once + back + (once if twice else 0.0)
 
 
 def _of_lengths(shape: Shape, settings: TrainingSettings, at_once: float) -> float:
-    """What DoRA multiplies for the lengths of a layer's weight, per token of a micro-batch."""
+    """What DoRA multiplies for the lengths of weights, per token of a micro-batch."""
     if settings.method != DORA:
         return 0.0
     rank = settings.lora_rank or 0
-    return shape.layers * sum(2.0 * rank * into * (into + out) for into, out in shape.linear) / at_once
+    return sum(2.0 * rank * one.into * (one.into + one.out) for one in shape.adapted) / at_once
 
 
 def beside(tokens: float, into: int, out: int, rank: int) -> float:

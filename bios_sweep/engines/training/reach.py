@@ -16,14 +16,11 @@ from torch import nn
 from transformers.pytorch_utils import Conv1D
 
 from bios_sweep.engines.training.architectures import experts_of
+from bios_sweep.engines.training.linear import READ_PAST, ROUTER_NAMES
 from bios_sweep.engines.training.targets import chosen, leaves
 from bios_sweep.settings import ALL_LINEAR
 
 ALL = "all-linear"  # PEFT's word for every linear layer but the head
-# Of these PEFT refuses the names that a fused kernel reads past their modules, and dt_proj is read so too.
-STATE_SPACES = {"falcon_h1", "mamba", "mamba2", "falcon_mamba", "nemotron_h"}
-READ_PAST = ("out_proj", "dt_proj")
-ROUTER_NAMES = ("gate", "router", "wg", "shared_expert_gate")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,7 +95,7 @@ def reach_of(model: transformers.PreTrainedModel, decoder: nn.Module, *, routed:
     experts = [name for name, value in decoder.named_parameters() if count and _is_fused(value, count)]
     prefix = next(name for name, module in model.named_modules() if module is decoder)
     by_weight = [name for name in linear if experts and _read_otherwise(name, model)]
-    past = READ_PAST if model.config.model_type in STATE_SPACES else ()
+    past = READ_PAST.get(model.config.model_type, ())
     left = [name for name in linear if name.rpartition(".")[2] in past]
     linear = [name for name in linear if name not in set(left)]
     return Reach(

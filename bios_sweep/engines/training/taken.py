@@ -6,7 +6,8 @@ import torch
 
 from bios_sweep.engines.training.decoder_shape import Shape
 from bios_sweep.engines.training.fit import Fit
-from bios_sweep.engines.training.memory import Load, most_on_one, need_of
+from bios_sweep.engines.training.load import Load
+from bios_sweep.engines.training.memory import most_on_one, need_of
 from bios_sweep.settings import FLOAT32, LORA, TrainingSettings
 from bios_sweep.study.trials import MEMORY_PEAK, MEMORY_RECKONED
 
@@ -22,6 +23,7 @@ def load_of(settings: TrainingSettings, tokens: int, sequences: int, gpus: int) 
         sequences=sequences,
         gpus=gpus,
         embeddings=bool(settings.embeddings),
+        targets=settings.targets,
     )
 
 

@@ -8,7 +8,7 @@ import signal
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any
 
 import ray
 from ray._private import worker
+from ray.job_config import JobConfig
 
 from bios_sweep.errors import ClusterError
 from bios_sweep.execution.placement import Node, refuse_unless_fits
@@ -115,9 +116,27 @@ def _start_local(request: Request) -> Path:
     with _shielded(), restored_signals(), _package_importable():  # heard late, but by our handler
         memory = OBJECT_STORE_BYTES
         begun: Any = ray.init(
-            address="local", num_cpus=request.local_cpus, object_store_memory=memory, **QUIET
+            address="local",
+            num_cpus=request.local_cpus,
+            object_store_memory=memory,
+            job_config=_apart(),
+            **QUIET,
         )
     return Path(str(begun.address_info["session_dir"]))
+
+
+class _Closed(list[str]):
+    """A list that Ray adds the driver's current folder to, and that stays as it is."""
+
+    def extend(self, _more: Iterable[str]) -> None:
+        """Not done: in a worker that folder would come before all libraries, with whatever lies in it."""
+
+
+def _apart() -> JobConfig:
+    """A job whose workers import what is installed, and what travels with it, alone."""
+    config = JobConfig()
+    config._py_driver_sys_path = _Closed()
+    return config
 
 
 @contextmanager
@@ -148,7 +167,7 @@ def _join(request: Request) -> None:
     try:
         if address not in ("auto", "local"):
             _probe(address)
-        ray.init(address=address, runtime_env=runtime_env, **QUIET)
+        ray.init(address=address, runtime_env=runtime_env, job_config=_apart(), **QUIET)
     except (OSError, RuntimeError, ValueError) as error:
         first = (str(error).splitlines() or ["no answer"])[0]
         raise ClusterError(

@@ -11,7 +11,7 @@ import os
 import shutil
 import sqlite3
 import threading
-from collections.abc import Callable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterator, Set
 from contextlib import closing, contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
@@ -28,7 +28,8 @@ from sqlalchemy import Engine, event
 from sqlalchemy.orm import Session
 
 from bios_sweep.atomic import sync
-from bios_sweep.errors import HalfMigratedError, InputError, TrackingError
+from bios_sweep.errors import TrackingError
+from bios_sweep.mirror.mlflow.holder import holders_of
 from bios_sweep.mirror.mlflow.schema import (
     ABSENT,
     EMPTY,
@@ -39,13 +40,14 @@ from bios_sweep.mirror.mlflow.schema import (
     is_current,
     layout,
     look,
-    refusal,
     sqlite_address,
     sqlite_file,
     table_names,
 )
 from bios_sweep.mirror.mlflow.store import prepare_environment
+from bios_sweep.mirror.mlflow.troubles import half_migrated, locked, of_file, older
 from bios_sweep.secrecy import first_line
+from bios_sweep.trouble import TroubleError
 
 LOCK_SECONDS = 60.0  # chosen: making a store takes 1-4 s here, on two busy cores
 SIDE_FILES = ("-journal", "-wal", "-shm")  # https://www.sqlite.org/tempfiles.html
@@ -74,9 +76,9 @@ def _make_ready(file: Path, *, ours: bool, start_over: Callable[[], None] | None
         return False, None
     seen, new = look(file), file.with_name(f".{file.name}.new")
     if seen.kind == LOCKED:
-        raise TrackingError(f"{file}: {seen.reason} by another process; end it, then try again")
-    if problem := refusal(file, seen):
-        raise InputError(problem)
+        raise TrackingError(locked(file, holders_of(file)).sentence)
+    if trouble := of_file(file, seen):
+        raise TroubleError(trouble)
     _discard(new)  # a killed process's
     try:
         if seen.kind == ABSENT:
@@ -116,7 +118,8 @@ def _replace(
                 "install the MLflow that made it"
             ) from error
         if start_over is None or strangers:
-            raise HalfMigratedError(_half(file, first_line(error), strangers)) from error
+            half = half_migrated(file, first_line(error), ours=ours, strangers=", ".join(strangers))
+            raise TroubleError(half) from error
         _discard(new)
         _make(new, file)
         with _still(file, old, version):
@@ -125,10 +128,7 @@ def _replace(
             _move_in(new, file)
         return aside
     if complete and not ours:
-        raise InputError(
-            f"{file}: was made by an older MLflow (its tables are at {seen.revision}); keep a copy of it and "
-            f"run `mlflow db upgrade {sqlite_address(file)}`"
-        )
+        raise TroubleError(older(file, seen.revision, sqlite_address(file)))
     _dress(new, file, mode)
     with _still(file, old, version):
         _move_in(new, file)
@@ -264,20 +264,6 @@ def _strangers(tables: Set[str]) -> list[str]:
     """Tables that no MLflow makes."""
     own = {"alembic_version", *InitialBase.metadata.tables, *Base.metadata.tables}
     return sorted(name for name in tables if name.removeprefix("_alembic_tmp_") not in own)
-
-
-def _half(file: Path, problem: str, strangers: Sequence[str]) -> str:
-    way_out = (
-        "a workspace's own store is set aside and filled anew by `bios-sweep sync`; of any other restore a "
-        "copy, or move it away"
-    )
-    if strangers:
-        theirs = f"it holds another program's tables too ({', '.join(strangers)})"
-        way_out = f"{theirs}, so it stays where it is: move it away"
-    return (
-        f"{file}: is half-migrated, for MLflow was killed while it made or upgraded its tables ({problem}); "
-        f"{way_out}, and `bios-sweep sync` fills a new one from the journals"
-    )
 
 
 def _pragma(database: sqlite3.Connection, name: str) -> str:

@@ -11,8 +11,8 @@ from mlflow.exceptions import MlflowException
 from sqlalchemy.exc import SQLAlchemyError
 
 from bios_sweep.errors import InputError, TrackingError
+from bios_sweep.mirror.mlflow.ready import ready_store
 from bios_sweep.mirror.mlflow.runs import Experiment, StoredRun, check_runs, first_value, no_experiment
-from bios_sweep.mirror.mlflow.schema import ready_store
 from bios_sweep.mirror.mlflow.store import all_runs, prepare_environment
 from bios_sweep.secrecy import first_line, masked
 

@@ -24,10 +24,13 @@ from bios_sweep.mirror.content import (
 )
 from bios_sweep.mirror.cursor import await_all, awaited, drop_cursors, read_cursor, write_cursor
 from bios_sweep.mirror.mlflow.moved import bring_home
-from bios_sweep.mirror.mlflow.schema import is_current, ready_store, sqlite_file
+from bios_sweep.mirror.mlflow.ready import ready_store
+from bios_sweep.mirror.mlflow.schema import is_current, sqlite_file
 from bios_sweep.mirror.mlflow.shared_view import shared_view, varied
-from bios_sweep.mirror.mlflow.store import MirroredRun, MlflowStore, folder_files
-from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web, page_of_run
+from bios_sweep.mirror.mlflow.store import ARMS_FILE, ArtifactError, MirroredRun, MlflowStore, folder_files
+from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web, page_of_run, store_trouble
+from bios_sweep.mirror.mlflow.troubles import of_answer, of_artifacts
+from bios_sweep.mirror.mlflow.web import WAY_IN
 from bios_sweep.mirror.recorder import JournalRecorder
 from bios_sweep.records.lock import live_owner
 from bios_sweep.records.reading import JournalTail
@@ -38,9 +41,9 @@ from bios_sweep.records.workspace import Workspace
 from bios_sweep.sealed import unlike
 from bios_sweep.secrecy import masked
 from bios_sweep.study.trials import short_hash
+from bios_sweep.trouble import Trouble, TroubleError
 
 LOG_FILE = "log.txt"  # of a trial's run, among its artifacts
-ARMS_FILE = "arms.json"  # of a sweep's run, among its artifacts
 AS_TABLE = {"mlflow.loggedArtifacts": json.dumps([{"path": ARMS_FILE, "type": "table"}])}
 
 _log = logging.getLogger(__name__)
@@ -84,14 +87,21 @@ class SweepFollower:
         if not state.facts or state.seq <= self._done:
             return
         store, parent, children = self._connect(alive=alive)
+        unstored: ArtifactError | None = None
         for key in list(self._due):
             if has_run(state.trials[key]):
                 content = child_content(state, state.trials[key], parent.run_id, alive=alive)
                 children[key] = children.get(key) or store.find_trial(key) or store.create(content)
                 store.push(children[key], _allowed(children[key], content, self._sweep_id))
-                self._upload_adapter(store, children[key], state.trials[key])
+                try:
+                    self._upload_adapter(store, children[key], state.trials[key])
+                except ArtifactError as error:  # the numbers of the other trials come over all the same
+                    unstored = unstored or error
+                    continue
                 self._upload_log(store, children[key], state.trials[key])
             del self._due[key]
+        if unstored is not None:
+            raise unstored
         self._push_sweep(store, parent, alive=alive)
         if self._doubtful and state.closed:
             store.find_sweep(self._sweep_id)  # a look removes doubles
@@ -142,7 +152,7 @@ class SweepFollower:
             file.write_text(text, encoding="utf-8")
             try:
                 store.upload(known, {LOG_FILE: file}, tag="log", digest=short_hash(text), beside=note)
-            except TrackingError as error:
+            except ArtifactError as error:
                 self._logless = True
                 _log.warning("logs of trials are not uploaded: %s", error)
 
@@ -198,6 +208,19 @@ class MlflowFollower(SweepFollower):
         """After an error nothing is known of the store; it is made ready again before it is written to."""
         self._ready = False
         super().forget()
+
+    def trouble(self, error: Exception) -> Trouble:
+        """The store itself is asked what is the matter with it: errors come through many libraries."""
+        if isinstance(error, TroubleError):
+            return error.trouble
+        found = store_trouble(self._uri, self._workspace, self._experiment_name)
+        if found is not None:
+            return found
+        if isinstance(error, ArtifactError):
+            cause = error.__cause__
+            return of_artifacts(self.shown, cause if isinstance(cause, Exception) else error)
+        status = error.get_http_status_code() if isinstance(error, MlflowException) else 500
+        return of_answer(self.shown, error, status, WAY_IN)
 
     def catch_up(self, *, alive: bool) -> None:
         """Our sweep first, then one of those that a store made anew has lost."""

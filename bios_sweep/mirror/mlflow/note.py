@@ -11,16 +11,18 @@ from bios_sweep.records.sweep_state import SweepState
 
 LISTED = "Sweeps here, the latest first:"
 PART = "\n\n"
+NONE = "none"  # in place of a file's name
 
 
 @dataclass(frozen=True, kw_only=True)
 class SweepLine:
-    """A sweep of the experiment as its run tells of it. tuned_file: its name, or `none`."""
+    """A sweep of the experiment as its run tells of it. arms_file, tuned_file: their names, or `none`."""
 
     sweep_id: str
     run_id: str
     started: int
     headline: str
+    arms_file: str
     tuned_file: str
 
 
@@ -43,15 +45,17 @@ def relisted(note: str, listing: str) -> str:
 
 
 def listing_of(sweeps: Iterable[SweepLine], experiment_id: str) -> str:
-    """One line of Markdown per sweep, with links to its curves, its run and its tuned file."""
+    """One line of Markdown per sweep, with links to its curves, its run, its arms and its tuned file."""
     lines = sorted(sweeps, key=lambda one: (-one.started, one.sweep_id))
     return "\n".join((LISTED, *(_line(one, experiment_id) for one in lines)))
 
 
 def _line(one: SweepLine, experiment_id: str) -> str:
     run = page_of_run(experiment_id, one.run_id)
-    links = {"curves": page_of_view(experiment_id, one.sweep_id), "verdict": run, "files": f"{run}/artifacts"}
-    if one.tuned_file != "none":
-        links["tuned file"] = f"{run}/artifacts/{one.tuned_file}"
+    files = f"{run}/artifacts"
+    links = {"curves": page_of_view(experiment_id, one.sweep_id), "verdict": run, "files": files}
+    for word, name in (("arms", one.arms_file), ("tuned file", one.tuned_file)):
+        if name != NONE:
+            links[word] = f"{files}/{name}"
     headline = one.headline if one.sweep_id in one.headline else f"{one.sweep_id}: {one.headline}"
     return f"- {headline} ({', '.join(f'[{word}]({link})' for word, link in links.items())})"

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import sqlite3
-from collections.abc import Callable, Set
+from collections.abc import Set
 from contextlib import closing
 from dataclasses import dataclass
 from functools import cache
@@ -63,43 +63,6 @@ def is_current(file: Path) -> bool:
     return look(file).kind in (CURRENT, UNKNOWN)
 
 
-def refusal(file: Path, seen: Look) -> str:
-    """Why a file cannot become a store of this MLflow, and the way out; '' where it can."""
-    reasons = {
-        NEWER: f"was made by a newer MLflow (its tables are at {seen.revision}, which the installed one does "
-        "not know); install that MLflow again, or choose another file",
-        FOREIGN: "holds the tables of another program; choose another file",
-        DAMAGED: f"cannot be read as an SQLite database ({seen.reason}); restore a copy, or move it away: "
-        "`bios-sweep sync` fills a new one from the journals",
-    }
-    return f"{file}: {reasons[seen.kind]}" if seen.kind in reasons else ""
-
-
-def ready_store(
-    uri: str, *, ours: bool = False, start_over: Callable[[], None] | None = None
-) -> tuple[bool, Path | None]:
-    """Make the store of an SQLite address usable by this MLflow; every other address is left alone.
-
-    Of several processes that come at once one does it. ours: the store is upgraded wherever it is older;
-    another one only where MLflow would do so itself. start_over: called before a half-migrated store is set
-    aside (renamed, never deleted) for a new one; not given, such a store is refused.
-
-    Returns:
-        Whether the store is new and empty, and where the half-migrated one lies, if it was one.
-
-    Raises:
-        HalfMigratedError: MLflow was killed while it made or upgraded the tables.
-        InputError: another program's database, a newer MLflow's, or no database at all.
-        TrackingError: locked, changed by another process meanwhile, or not upgraded though it was whole.
-        OSError, SQLAlchemyError: the disk is full, or the folder cannot be written.
-    """
-    if not uri.startswith("sqlite:///") or is_current(sqlite_file(uri)):
-        return False, None
-    from bios_sweep.mirror.mlflow.birth import make_ready  # seconds that a ready store need not wait
-
-    return make_ready(sqlite_file(uri).resolve(), ours=ours, start_over=start_over)  # a link stays a link
-
-
 def sqlite_file(uri: str) -> Path:
     """The file of an SQLite address, in which SQLAlchemy reads `%3F` as a question mark."""
     return Path(unquote(uri.removeprefix("sqlite:///").partition("?")[0]))
@@ -122,15 +85,26 @@ def table_names(database: sqlite3.Connection) -> frozenset[str]:
     return frozenset(name for (name,) in rows if not name.startswith("sqlite_"))
 
 
-def unwritable(file: Path) -> str:
-    """Why nothing can be written to a database now, in SQLite's words; '' where it can. Writes nothing."""
+def experiment_in_file(file: Path, name: str) -> tuple[str, str, str] | None:
+    """Id, lifecycle and place of the files of an experiment; None where there is none, or it is not told."""
+    asked = "SELECT experiment_id, lifecycle_stage, artifact_location FROM experiments WHERE name = ?"
+    try:
+        with closing(connect(file)) as database:
+            found = database.execute(asked, (name,)).fetchone()
+    except sqlite3.Error:
+        return None
+    return None if found is None else (str(found[0]), str(found[1]), str(found[2] or ""))
+
+
+def refused_write(file: Path) -> sqlite3.Error | None:
+    """Why nothing can be written to a database now; None where it can. Writes nothing."""
     try:
         with closing(connect(file)) as database:
             database.execute("BEGIN IMMEDIATE")
             database.execute("ROLLBACK")
     except sqlite3.Error as error:
-        return str(error)
-    return ""
+        return error
+    return None
 
 
 def layout(database: sqlite3.Connection) -> Layout:

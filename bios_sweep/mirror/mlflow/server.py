@@ -7,15 +7,16 @@ import os
 import signal
 import socket
 import subprocess
-import sys
 import time
 import urllib.request
 from dataclasses import dataclass
 from pathlib import Path
 
 from bios_sweep.errors import InputError, TrackingError
+from bios_sweep.interpreter import APART, python
 from bios_sweep.mirror.mlflow.moved import bring_home
-from bios_sweep.mirror.mlflow.schema import ready_store, sqlite_file
+from bios_sweep.mirror.mlflow.ready import ready_store
+from bios_sweep.mirror.mlflow.schema import sqlite_file
 from bios_sweep.mirror.mlflow.tracker import default_tracking_uri, is_web
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
@@ -82,7 +83,8 @@ def serve_ui(workspace: Workspace, tracking_uri: str, port: int | None = None) -
     with log.open("wb") as output:
         process = subprocess.Popen(
             _command(tracking_uri, port),
-            env={**os.environ, **LIGHT},
+            env={**os.environ, **LIGHT, **APART},
+            cwd=workspace.root,  # uvicorn puts it before all libraries, whatever the interpreter was told
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
@@ -99,7 +101,7 @@ def serve_ui(workspace: Workspace, tracking_uri: str, port: int | None = None) -
 def _command(tracking_uri: str, port: int) -> list[str]:
     artifacts = (sqlite_file(tracking_uri).parent / "mlartifacts").as_uri()
     return [
-        *(sys.executable, "-m", "mlflow", "server"),
+        *python("-m", "mlflow", "server"),
         *("--backend-store-uri", tracking_uri),
         *("--artifacts-destination", artifacts),
         *("--host", HOST, "--port", str(port), "--workers", "1"),

@@ -22,14 +22,17 @@ from mlflow.exceptions import MlflowException
 
 from bios_sweep.errors import TrackingError
 from bios_sweep.mirror.content import NOTE, DataInput, MetricPoint, RunContent, RunStatus
-from bios_sweep.mirror.mlflow.note import SweepLine, experiment_note, listing_of, relisted
+from bios_sweep.mirror.mlflow.credentials import sign_in
+from bios_sweep.mirror.mlflow.note import NONE, SweepLine, experiment_note, listing_of, relisted
 from bios_sweep.mirror.mlflow.shared_view import is_ours
-from bios_sweep.mirror.mlflow.web import sign_in
+from bios_sweep.mirror.mlflow.troubles import deleted
 from bios_sweep.records.sweep_state import SweepState
 from bios_sweep.secrecy import masked
+from bios_sweep.trouble import TroubleError
 
 METRICS_PER_CALL = 800  # of at most 1000 entities, 100 of them params and 100 tags (mlflow.utils.validation)
 NOTE_TIME = "note_time"
+ARMS_FILE = "arms.json"  # of a sweep's run, among its artifacts
 VIEW = "mlflow.sharedViewState."
 VIEWS_SEEN_WORKING = ("3.17.",)  # the tag is undocumented; other versions may read it differently
 VIEWS_LIMIT = 30  # chosen below the 40 at which MLflow's page refuses to save more
@@ -52,11 +55,15 @@ class MirroredRun:
     points: set[tuple[str, int, float]] | None = None
 
 
+class ArtifactError(TrackingError):
+    """Files were not taken; its cause says why."""
+
+
 class MlflowStore:
     """The runs of one experiment. Makes the experiment when it is missing.
 
     Raises:
-        TrackingError: the experiment was deleted in MLflow.
+        TroubleError: the experiment was deleted in MLflow.
         MlflowException: the store does not answer.
     """
 
@@ -70,10 +77,7 @@ class MlflowStore:
             found = self._client.get_experiment(made)
         self._experiment: Experiment = found
         if found.lifecycle_stage != "active":
-            raise TrackingError(
-                f"experiment {experiment_name!r} was deleted in MLflow; bring it back with "
-                f"`mlflow experiments restore -x {found.experiment_id}`, then `bios-sweep sync`"
-            )
+            raise TroubleError(deleted(masked(uri), experiment_name, found.experiment_id))
 
     @property
     def experiment_id(self) -> str:
@@ -158,7 +162,7 @@ class MlflowStore:
         beside: tags that lead to the files, set with that one.
 
         Raises:
-            TrackingError: the artifact store failed; each kind raises errors of its own libraries.
+            ArtifactError: the artifact store failed; each kind raises errors of its own libraries.
         """
         if known.tags.get(tag) == digest:
             return
@@ -167,7 +171,7 @@ class MlflowStore:
             try:
                 self._client.log_artifact(known.run_id, str(file), folder or None)
             except Exception as error:
-                raise TrackingError(f"artifact {name}: {masked(str(error))}") from error
+                raise ArtifactError(f"artifact {name}: {masked(str(error))}") from error
         self._log(known, [], {}, {**(beside or {}), tag: digest})
 
     def sweeps(self) -> list[SweepLine]:
@@ -178,7 +182,8 @@ class MlflowStore:
                 run_id=run.info.run_id,
                 started=run.info.start_time,
                 headline=run.data.tags.get("verdict", "none yet"),
-                tuned_file=run.data.tags.get("tuned_file", "none"),
+                arms_file=ARMS_FILE if "arms" in run.data.tags else NONE,
+                tuned_file=run.data.tags.get("tuned_file", NONE),
             )
             for run in self._search("tags.kind = 'sweep'")
         ]

@@ -6,30 +6,27 @@ Light on purpose: a wrong address must be refused before seconds are spent impor
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from urllib.parse import urlencode, urlsplit
 
 from bios_sweep.errors import InputError
 from bios_sweep.mirror.cursor import awaited, read_cursor
+from bios_sweep.mirror.mlflow.asked import check_file, check_files_of, locked_now, require_kept
+from bios_sweep.mirror.mlflow.ready import ready_store
 from bios_sweep.mirror.mlflow.schema import (
     BEHIND,
+    experiment_in_file,
     is_current,
     look,
-    ready_store,
-    refusal,
     sqlite_address,
     sqlite_file,
 )
-from bios_sweep.mirror.mlflow.web import check_server
-from bios_sweep.mounts import mount_of
 from bios_sweep.ports import Recorder
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.secrecy import masked
+from bios_sweep.trouble import Trouble, TroubleError
 
-SQLITE_MAGIC = b"SQLite format 3\x00"  # https://www.sqlite.org/fileformat.html, section 1.3.1
 WEB = ("http", "https")
 LOCAL_UI = "http://127.0.0.1:5000"
 
@@ -41,16 +38,24 @@ class MlflowTracker:
     uri: str
     workspace: Workspace
 
-    def check(self) -> None:
+    def check(self, experiment: str = "") -> None:
         """Refuse a store that does not answer or cannot be used, before anything is started.
 
         A user's own store of an older MLflow is upgraded here, for only the attempt shows whether it can be.
         The workspace's own waits for the mirror, which may replace it.
         """
-        check_tracking(self.uri, self.workspace)
+        check_tracking(self.uri, self.workspace, experiment)
         ours = self.uri == default_tracking_uri(self.workspace)
         if not ours and not is_web(self.uri) and look(sqlite_file(self.uri)).kind == BEHIND:
             ready_store(self.uri)
+
+    def trouble(self, experiment: str = "") -> Trouble | None:
+        """What is wrong with the store now, and a lock too, for which a run would wait; writes nothing."""
+        return store_trouble(self.uri, self.workspace, experiment)
+
+    def knows(self, sweep_id: str) -> bool:
+        """Whether this store was given anything of the sweep before."""
+        return bool(read_cursor(self.workspace, sweep_id, self.uri).get("run_id"))
 
     def load(self) -> None:
         """MLflow: it takes seconds."""
@@ -90,26 +95,46 @@ def is_web(uri: str) -> bool:
     return urlsplit(uri).scheme in WEB
 
 
-def check_tracking(uri: str, workspace: Workspace | None = None) -> None:
+def check_tracking(uri: str, workspace: Workspace | None = None, experiment: str = "") -> None:
     """Refuse an address that cannot be used, within seconds and without leaving a trace anywhere.
 
-    With `workspace`, its own store may be missing: it is made together with the workspace.
+    With `workspace`, its own store may be missing: it is made together with the workspace. A file that
+    somebody has locked passes: it may be free when the mirror comes.
 
     Raises:
-        InputError: unknown kind of address, no answer, not MLflow, a newer MLflow's or another program's
-            database, or a folder that cannot be written.
+        TroubleError: no answer, not MLflow, a newer MLflow's or another program's database, something that
+            cannot be written, or `experiment` was deleted there.
+        InputError: an unknown kind of address.
     """
     scheme = urlsplit(uri).scheme
     if scheme in WEB:
+        # loads TLS, which a store in a file needs not
+        from bios_sweep.mirror.mlflow.web import check_server, experiment_on_server
+
         check_server(uri)
+        require_kept(masked(uri), experiment, experiment_on_server(uri, experiment) if experiment else None)
     elif scheme == "sqlite":
-        _check_sqlite(uri, made_later=workspace is not None and uri == default_tracking_uri(workspace))
+        ours = workspace is not None and uri == default_tracking_uri(workspace)
+        check_file(uri, made_later=ours)
+        found = experiment_in_file(sqlite_file(uri), experiment) if experiment else None
+        require_kept(masked(uri), experiment, found and found[:2])
+        elsewhere = found is not None and not ours  # our own is told where its files lie now
+        check_files_of(sqlite_file(uri), found[2] if found and elsewhere else "")
     else:
         raise InputError(
             f"tracking.uri: {masked(uri)!r} is not supported; give http(s)://HOST:PORT of an MLflow server "
             "(a database such as PostgreSQL goes behind one), sqlite:////ABSOLUTE/PATH/mlflow.db or "
             "jsonl:///ABSOLUTE/FOLDER for files without MLflow"
         )
+
+
+def store_trouble(uri: str, workspace: Workspace | None = None, experiment: str = "") -> Trouble | None:
+    """The same as a value, and with it a lock; None where the store can be used now."""
+    try:
+        check_tracking(uri, workspace, experiment)
+    except TroubleError as error:
+        return error.trouble
+    return None if is_web(uri) else locked_now(sqlite_file(uri))
 
 
 def ui_link(base_url: str, experiment_id: str, run_ids: Sequence[str] = (), view: str = "") -> str:
@@ -138,39 +163,3 @@ def page_of_view(experiment_id: str, view: str) -> str:
 def page_of_run(experiment_id: str, run_id: str) -> str:
     """A run, below a server's address."""
     return f"#/experiments/{experiment_id}/runs/{run_id}"
-
-
-def _check_sqlite(uri: str, *, made_later: bool) -> None:
-    file = sqlite_file(uri)
-    if not file.is_absolute():
-        raise InputError(
-            f"tracking.uri: {masked(uri)} is relative and would move with the working directory; "
-            f"write {sqlite_address(file.absolute())}"
-        )
-    mount = mount_of(file)
-    if mount is not None and mount.network:
-        raise InputError(
-            f"tracking.uri: the SQLite file {file} is on {mount.kind} ({mount.source} at {mount.point}), a "
-            "network file system, whose locks are not to be relied on; start `mlflow server` and give "
-            "tracking.uri=http://HOST:5000, or a file on a disk of this machine"
-        )
-    folder = file.parent
-    while made_later and not folder.exists():
-        folder = folder.parent
-    if not folder.is_dir() or not os.access(folder, os.W_OK):
-        raise InputError(
-            f"tracking.uri: folder {folder} is missing or cannot be written; make it or choose another"
-        )
-    if file.exists() and not _is_database(file):
-        raise InputError(
-            f"tracking.uri: {file} is no SQLite database that can be written; choose another file"
-        )
-    if problem := refusal(file, look(file)):
-        raise InputError(f"tracking.uri: {problem}")
-
-
-def _is_database(file: Path) -> bool:
-    if not file.is_file() or not os.access(file, os.R_OK | os.W_OK):
-        return False
-    with file.open("rb") as content:
-        return content.read(len(SQLITE_MAGIC)) in (b"", SQLITE_MAGIC)

@@ -1,13 +1,7 @@
-"""Speaking to an MLflow server with the standard library: who we are, by which TLS, whether it answers.
-
-Credentials are MLflow's own variables (MLFLOW_TRACKING_USERNAME and _PASSWORD, or _TOKEN, or the file
-~/.mlflow/credentials); an address may carry a user and a password, which are taken out of it and put there.
-"""
+"""Speaking to an MLflow server with the standard library: by which TLS, whether it answers, and as what."""
 
 from __future__ import annotations
 
-import base64
-import configparser
 import json
 import os
 import re
@@ -17,63 +11,21 @@ import urllib.request
 from collections.abc import Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
-from pathlib import Path
 from typing import Any
-from urllib.parse import unquote, urlsplit, urlunsplit
+from urllib.parse import urlencode, urlsplit
 
 from bios_sweep.errors import InputError
+from bios_sweep.mirror.mlflow.credentials import PASSWORD, TOKEN, USERNAME, authorization, split_credentials
+from bios_sweep.mirror.mlflow.troubles import away, of_status, stranger
 from bios_sweep.secrecy import masked
+from bios_sweep.trouble import TroubleError
 
+BY_NAME = "/api/2.0/mlflow/experiments/get-by-name"
 HEALTH, SEARCH, VERSION = "/health", "/api/2.0/mlflow/experiments/search", "/version"
 PORTS = {"http": 80, "https": 443}
 HEALTH_SECONDS = 5.0  # chosen, not measured: a server that needs longer would slow down every call
-USERNAME, PASSWORD, TOKEN = (f"MLFLOW_TRACKING_{name}" for name in ("USERNAME", "PASSWORD", "TOKEN"))
 OTHER_SIGNATURES = ("MLFLOW_TRACKING_AUTH", "MLFLOW_TRACKING_AWS_SIGV4")  # which only MLflow itself can make
-CREDENTIALS_FILE = ".mlflow/credentials"  # mlflow.utils.credentials
 WAY_IN = f"set {TOKEN}, or {USERNAME} and {PASSWORD}"
-
-
-def split_credentials(uri: str) -> tuple[str, tuple[str, str] | None]:
-    """An address without its user and password, and these, decoded; None where it has none."""
-    parts = urlsplit(uri)
-    user, at, host = parts.netloc.rpartition("@")
-    if not at:
-        return uri, None
-    name, _, password = user.partition(":")
-    return urlunsplit(parts._replace(netloc=host)), (unquote(name), unquote(password))
-
-
-def sign_in(uri: str) -> str:
-    """Put an address's user and password where MLflow looks for them; returns the address without them.
-
-    In the address itself they would show up in every message that MLflow writes about it.
-    """
-    address, pair = split_credentials(uri)
-    given = zip((USERNAME, PASSWORD), pair or ("", ""), strict=True)
-    os.environ.update({name: value for name, value in given if value})
-    return address
-
-
-def authorization(uri: str) -> dict[str, str]:
-    """The header that says who we are: the address's own credentials, else as MLflow takes its variables."""
-    _, pair = split_credentials(uri)
-    own, own_password = pair or ("", "")
-    stored = _stored_credentials()
-    name = own or os.environ.get(USERNAME) or stored.get(USERNAME.lower(), "")
-    password = own_password or os.environ.get(PASSWORD) or stored.get(PASSWORD.lower(), "")
-    token = os.environ.get(TOKEN)
-    if name and password:
-        return {"Authorization": "Basic " + base64.b64encode(f"{name}:{password}".encode()).decode()}
-    return {"Authorization": f"Bearer {token}"} if token else {}
-
-
-def _stored_credentials() -> Mapping[str, str]:
-    stored = configparser.ConfigParser(interpolation=None)
-    try:
-        stored.read(Path.home() / CREDENTIALS_FILE)
-    except (configparser.Error, OSError, RuntimeError):  # RuntimeError: nobody's home is known
-        return {}
-    return dict(stored["mlflow"]) if stored.has_section("mlflow") else {}
 
 
 def tls_context(uri: str) -> ssl.SSLContext | None:
@@ -145,7 +97,8 @@ def check_server(uri: str) -> None:
     """Refuse a server that is away, is no MLflow, does not let us in, or has lost its database.
 
     Raises:
-        InputError: one sentence, without credentials.
+        TroubleError: one sentence, without credentials.
+        InputError: what is given is no address.
     """
     try:  # an address whose password has a / in it names another host; it must not be asked, nor shown
         urlsplit(uri).port  # noqa: B018 - reading it is the check
@@ -156,11 +109,19 @@ def check_server(uri: str) -> None:
         ) from None
     body = _ask(uri, HEALTH, None)
     if body.strip() != b"OK":
-        raise InputError(
-            f"tracking.uri: {masked(uri)} answers, but not as an MLflow server does; check host and port"
-        )
+        raise TroubleError(stranger(masked(uri)))
     if not any(os.environ.get(name) for name in OTHER_SIGNATURES):
         _ask(uri, SEARCH, {"max_results": 1})
+
+
+def experiment_on_server(uri: str, name: str) -> tuple[str, str] | None:
+    """Id and lifecycle of an experiment; None where there is none yet, or the server does not say."""
+    try:
+        with open_signed(uri, f"{BY_NAME}?{urlencode({'experiment_name': name})}", None, seconds=5) as answer:
+            found = json.load(answer)["experiment"]
+        return str(found["experiment_id"]), str(found["lifecycle_stage"])
+    except (OSError, ValueError, KeyError, TypeError, InputError):
+        return None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -190,18 +151,7 @@ def _ask(uri: str, path: str, question: Mapping[str, object] | None) -> bytes:
         with open_signed(uri, path, question, seconds=HEALTH_SECONDS) as answer:
             return bytes(answer.read(64))
     except urllib.error.HTTPError as error:
-        raise InputError(f"tracking.uri: {shown} {_refusal(error.code, path)}") from None
+        known = path == SEARCH  # MLflow says 400 to it when some drivers find no database
+        raise TroubleError(of_status(shown, error.code, path, WAY_IN, known=known)) from None
     except (OSError, ValueError) as error:
-        reason = masked(str(getattr(error, "reason", error)))
-        raise InputError(
-            f"tracking.uri: {shown} cannot be reached ({reason}); start the server, or leave tracking.uri "
-            "out to record in the workspace"
-        ) from None
-
-
-def _refusal(code: int, path: str) -> str:
-    if code in (401, 403):
-        return f"refuses the credentials ({code}); {WAY_IN}"
-    if code >= 500 or (path == SEARCH and code != 404):  # MLflow says 400 when some drivers find no database
-        return f"answers {code} to {path}; see the server's own log (is its database up?)"
-    return f"answers {code} to {path}; give the address of an MLflow server"
+        raise TroubleError(away(shown, masked(str(getattr(error, "reason", error))))) from None

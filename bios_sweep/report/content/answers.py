@@ -16,6 +16,7 @@ class SweepStatus:
     failures: kind -> trials. retried: attempts that were lost and tried again. driver: None when nobody
     drives the sweep; nothing is running then. broken: why the last run ended early, None where it did not.
     paused: since when it is held, None where it is not. stopped: arms that somebody stopped by hand.
+    lacking: why the tracking store has not all of the sweep, and the way out, None where it has.
     """
 
     sweep: str
@@ -34,6 +35,7 @@ class SweepStatus:
     damaged: tuple[str, ...] = ()
     paused: str | None = field(default=None, metadata=OPTIONAL)
     stopped: tuple[str, ...] | None = field(default=None, metadata=OPTIONAL)
+    lacking: str | None = field(default=None, metadata=OPTIONAL)
     command: str
 
 

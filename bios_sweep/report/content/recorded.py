@@ -9,7 +9,7 @@ from pathlib import Path
 from bios_sweep.defaults import FILE_NAME
 from bios_sweep.records.workspace import Workspace
 from bios_sweep.report.content.summary import Summary
-from bios_sweep.report.content.wording import pasted
+from bios_sweep.report.content.wording import pasted, shell_word
 
 HOME = "bios_runs"  # the workspace where none is named
 REPORT = "report.html"
@@ -28,7 +28,8 @@ def recorded(summary: Summary, folder: Path, link: str = "") -> Recorded:
     """Of a sweep in its folder. link: into the tracker, in a line; empty where nobody knows it."""
     report = folder / REPORT
     told = f"report: {pasted(str(report))}" if summary.final and report.is_file() else ""
-    places = (tuned_line(summary, folder / FILE_NAME), told, link)
+    file = folder / FILE_NAME
+    places = (tuned_line(summary, file), export_line(summary, file), told, link)
     root = folder.parent.parent
     full = pasted(f"bios-sweep report --full --sweep {summary.sweep_id}{where(root)}")
     return Recorded(lines=tuple(filter(None, places)), full=full, trials=Workspace(root).trials)
@@ -37,6 +38,14 @@ def recorded(summary: Summary, folder: Path, link: str = "") -> Recorded:
 def where(root: Path) -> str:
     """The word that names a workspace to a command, after a space; empty for the one that needs none."""
     return "" if root.absolute() == Path.cwd() / HOME else f" workspace={shlex.quote(str(root))}"
+
+
+def export_line(summary: Summary, file: Path) -> str:
+    """How its values become another trainer's settings; nothing where there are none."""
+    valued = summary.final and not summary.no_file and (summary.served or any(summary.profiles.values()))
+    if not valued or not file.is_file():
+        return ""
+    return f"use them: bios-sweep defaults export {shell_word(str(file))} --to trl"
 
 
 def tuned_line(summary: Summary, file: Path) -> str:

@@ -24,13 +24,13 @@ from bios_sweep.report.content.wording import (
     trained,
 )
 from bios_sweep.report.content.wording import gain as gain_text
+from bios_sweep.report.text.narrow import NARROW
 from bios_sweep.study.trials import TrialSpec
 from bios_sweep.vocabulary import Status
 
 ARMS = 8  # that are listed, the best; chosen, as the next
 ROWS = 12  # running trials that are listed; more would push the bar off a small terminal
 BAR_COLUMNS = 24
-NARROW = 70  # columns below which a running trial has neither steps nor a curve
 SPARK_COLUMNS = 8
 MARKS, ASCII_MARKS = "▁▂▃▄▅▆▇█", "_.-=^"
 

@@ -25,6 +25,7 @@ from bios_sweep.report.content.summary import Summary
 from bios_sweep.report.content.wording import changes, clean, count, duration, number, plural
 from bios_sweep.report.text.failed import print_failures
 from bios_sweep.report.text.layout import HEAD, QUIET, bullets, copyable, heading, indented, line, plain_table
+from bios_sweep.report.text.narrow import NARROW, print_arms, print_baseline
 from bios_sweep.study.design import Origin
 from bios_sweep.units import headed
 from bios_sweep.vocabulary import Status, Word
@@ -44,12 +45,18 @@ def print_plan(plan: PlanSummary, console: Console) -> None:
     """What would run, where the baseline came from and what it costs."""
     _head(console, plan)
     heading(console, "Baseline")
-    console.print(_baseline_table(plan))
+    if console.width < NARROW:
+        print_baseline(console, plan)
+    else:
+        console.print(_baseline_table(plan))
     rest = {name: value for name, value in plan.baseline.items() if name not in plan.origins}
     if rest:
         line(console, f"also: {changes(rest)}", QUIET)
     heading(console, "Arms")
-    console.print(_arms_table(plan.arms))
+    if console.width < NARROW:
+        print_arms(console, plan)
+    else:
+        console.print(_arms_table(plan.arms))
     line(console, f"seeds {', '.join(map(str, plan.seeds))}, the same for every arm", QUIET)
     console.print()
     for text in (
@@ -129,6 +136,8 @@ def print_status(status: SweepStatus, console: Console) -> None:
         line(console, f"{where}, since {clean(driver.started)}")
     if status.paused:
         line(console, f"paused since {clean(status.paused)}; `bios-sweep resume` goes on", "yellow")
+    if status.lacking:
+        line(console, clean(status.lacking), "yellow")
 
 
 def _head(console: Console, facts: PlanSummary | Summary) -> None:

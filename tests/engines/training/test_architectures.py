@@ -20,6 +20,10 @@ from bios_sweep.engines.training import architectures
 from bios_sweep.engines.training.adapters import adapter, save_adapter, trainable
 from bios_sweep.engines.training.architectures import TRAINED, engine_version, look_at
 from bios_sweep.engines.training.batches import MicroBatch
+from bios_sweep.engines.training.decoder_shape import shape_of
+from bios_sweep.engines.training.facts import weight_files
+from bios_sweep.engines.training.headers import count_parameters
+from bios_sweep.engines.training.linear import linear_of
 from bios_sweep.engines.training.model import class_of, load_base, verify_split
 from bios_sweep.engines.training.probe import probe
 from bios_sweep.errors import ModelError
@@ -78,6 +82,19 @@ KINDS = {
         config, "DeepseekV3Config", n_routed_experts=4, num_experts_per_tok=2, n_group=1, topk_group=1,
         moe_intermediate_size=16, first_k_dense_replace=1, n_shared_experts=1, **LATENT,
     ),
+    "bamba": partial(
+        config, "BambaConfig", mamba_n_heads=8, mamba_d_head=8, mamba_d_state=8, mamba_n_groups=1,
+        mamba_chunk_size=8, attn_layer_indices=[1],
+    ),
+    "zamba2": partial(
+        config, "Zamba2Config", num_hidden_layers=3, layers_block_type=["mamba", "hybrid", "mamba"],
+        num_key_value_heads=4, attention_head_dim=16, mamba_d_state=8, n_mamba_heads=4, mamba_headdim=16,
+        mamba_ngroups=1, num_mem_blocks=1, chunk_size=8,
+    ),
+    "jamba": partial(
+        config, "JambaConfig", num_experts=4, num_experts_per_tok=2, mamba_d_state=8, mamba_dt_rank=4,
+        attn_layer_period=2, attn_layer_offset=1,
+    ),
     "nemotron_h": partial(
         config, "NemotronHConfig", num_hidden_layers=3, ssm_state_size=8, mamba_num_heads=4, mamba_head_dim=8,
         n_groups=1, chunk_size=8, head_dim=8, n_routed_experts=4, num_experts_per_tok=2, n_shared_experts=1,
@@ -90,7 +107,7 @@ KINDS = {
         image_token_index=5,
     ),
 }  # fmt: skip
-MIXTURES = ("mixtral", "gpt_oss", "phimoe", "llama4_text", "deepseek_v3", "nemotron_h")
+MIXTURES = ("mixtral", "gpt_oss", "phimoe", "llama4_text", "deepseek_v3", "jamba", "nemotron_h")
 
 
 @pytest.fixture(scope="module", params=KINDS)
@@ -144,6 +161,27 @@ def test_losses_and_gradients_are_those_of_the_models_own_forward_pass(kind, fol
     size = torch.cat([one.flatten() for one in own]).norm()
     gap = torch.cat([(one - other).flatten() for one, other in zip(mine, own, strict=True)]).norm()
     assert gap < 1e-4 * size
+
+
+def test_bfloat16_computes_what_float32_does(kind, folder):
+    """Mamba and its kin keep their states in float32 whatever the format of their weights."""
+    losses = {}
+    for dtype in ("float32", "bfloat16"):
+        base, (batch, _) = load_base(folder, dtype, CPU), ragged()
+        with adapter(base, SETTINGS, 0) as adapted:
+            losses[dtype] = base.token_losses(batch).mean()
+            gradients = torch.autograd.grad(losses[dtype], list(trainable(adapted).values()))
+        assert all(bool(value.isfinite().all()) for value in gradients)
+    assert losses["bfloat16"].item() == pytest.approx(losses["float32"].item(), rel=0.02)
+
+
+def test_the_numbers_of_an_adapter_are_known_before_it_is_made(kind, folder):
+    """By the headers of the weights: experts all counted, and what a kernel reads past left out."""
+    values = json.loads((folder / "config.json").read_text())
+    shape = shape_of(values, count_parameters(weight_files(folder)), linear_of(folder, values))
+    with adapter(load_base(folder, "float32", CPU), SETTINGS, 0) as adapted:
+        learn = sum(value.numel() for value in trainable(adapted).values())
+    assert shape.adapter(SETTINGS.lora_rank) == learn
 
 
 @pytest.mark.parametrize("name", MIXTURES)

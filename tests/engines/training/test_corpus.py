@@ -15,6 +15,7 @@ from bios_sweep.engines.training.corpus import (
     MOST_PER_MODULE,
     ModuleFile,
     cache_folder,
+    chosen_pairs,
     documented_pairs,
     embedded_examples,
     is_evaluation_module,
@@ -105,19 +106,19 @@ def test_the_cache_is_what_is_read_the_second_time(
     empty_cache: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("bios_sweep.engines.training.corpus.module_files", lambda: module_files()[:40])
-    read_pairs()
+    chosen_pairs()
     (cache,) = empty_cache.iterdir()
     cache.write_text('[["m", "def m.f()", "Say something."]]', encoding="utf-8")
-    assert [pair.signature for pair in read_pairs()] == ["def m.f()"]
+    assert [pair.signature for pair in chosen_pairs()] == ["def m.f()"]
 
 
 @pytest.mark.parametrize("damage", ["", "[[1]]", '{"a": 1}', "[[", "7"])
 def test_a_damaged_cache_is_rebuilt(empty_cache: Path, monkeypatch: pytest.MonkeyPatch, damage: str) -> None:
     monkeypatch.setattr("bios_sweep.engines.training.corpus.module_files", lambda: module_files()[:40])
-    pairs = read_pairs()
+    pairs = chosen_pairs()
     (cache,) = empty_cache.iterdir()
     cache.write_text(damage, encoding="utf-8")
-    assert read_pairs() == pairs
+    assert chosen_pairs() == pairs
 
 
 def test_a_cache_folder_that_cannot_be_written_is_no_error(
@@ -126,7 +127,7 @@ def test_a_cache_folder_that_cannot_be_written_is_no_error(
     (tmp_path / "file").write_text("not a folder", encoding="utf-8")
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "file"))
     monkeypatch.setattr("bios_sweep.engines.training.corpus.module_files", lambda: module_files()[:40])
-    assert read_pairs()
+    assert chosen_pairs()
 
 
 def test_a_relative_cache_home_is_ignored(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -25,8 +25,9 @@ from bios_sweep.engines.training.data import write_dataset
 from bios_sweep.engines.training.decoder_shape import shape_of
 from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.fit import Fit
+from bios_sweep.engines.training.load import Load
 from bios_sweep.engines.training.loop import Training
-from bios_sweep.engines.training.memory import Load, need_of
+from bios_sweep.engines.training.memory import need_of
 from bios_sweep.engines.training.model import BaseModel, load_base
 from bios_sweep.engines.training.repeatable import Kernels
 from bios_sweep.engines.training.scoring import ends_of_answers, generated

@@ -16,9 +16,11 @@ from bios_sweep.engines.training.adapters import adapter, trainable
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.decoder_shape import shape_of
 from bios_sweep.engines.training.fit import Fit
+from bios_sweep.engines.training.fitting import fitting
 from bios_sweep.engines.training.folded import BESIDE, FOLDED, PEFTS_OWN, fold, unfold, ways
+from bios_sweep.engines.training.load import Load
 from bios_sweep.engines.training.loop import Training, evaluate, evaluation_set
-from bios_sweep.engines.training.memory import Load, fitting, need_of
+from bios_sweep.engines.training.memory import need_of
 from bios_sweep.engines.training.model import load_base
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import tokenize_all

@@ -18,30 +18,42 @@ import numpy as np
 import pytest
 import torch
 from transformers import (
+    AutoModelForCausalLM,
+    BambaConfig,
+    Gemma2Config,
+    Gemma2ForCausalLM,
     GemmaConfig,
     GemmaForCausalLM,
     LlamaConfig,
     LlamaForCausalLM,
+    MambaConfig,
     Qwen2Config,
     Qwen2ForCausalLM,
     Qwen3Config,
     Qwen3ForCausalLM,
+    Zamba2Config,
 )
 
 from bios_sweep.assets import base_model_path
 from bios_sweep.engines.training import engine as engine_module
 from bios_sweep.engines.training import model as model_module
+from bios_sweep.engines.training.activations import kept_of_a_layer
 from bios_sweep.engines.training.adapters import adapter, trainable
 from bios_sweep.engines.training.batches import MicroBatch, halves, micro_batches
 from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.data import write_dataset
 from bios_sweep.engines.training.decoder_shape import shape_of
 from bios_sweep.engines.training.engine import LoraEngine
-from bios_sweep.engines.training.facts import count_parameters, weight_files
+from bios_sweep.engines.training.facts import weight_files
 from bios_sweep.engines.training.fit import Fit, recomputed
+from bios_sweep.engines.training.fitting import fitting, room_on
+from bios_sweep.engines.training.headers import count_parameters
+from bios_sweep.engines.training.linear import linear_of
+from bios_sweep.engines.training.load import Load
 from bios_sweep.engines.training.loop import Training
-from bios_sweep.engines.training.memory import Load, Need, fitting, kept_of_a_layer, need_of, room_on
+from bios_sweep.engines.training.memory import Need, need_of
 from bios_sweep.engines.training.model import BaseModel, load_base
+from bios_sweep.engines.training.taken import load_of
 from bios_sweep.engines.training.tokenizer import load_tokenizer
 from bios_sweep.engines.training.tokens import tokenize_all
 from bios_sweep.execution.attempts import attempt_trial
@@ -136,6 +148,68 @@ def test_the_model_of_bytes_is_what_a_forward_pass_keeps(shaped, name, dtype, tw
         foreseen -= rows * length * kept_of_a_layer(shape, load)
     assert kept == pytest.approx(foreseen, rel=0.15)
     assert need.weights + learn + kept == pytest.approx(need.weights + need.adapter + foreseen, rel=0.1)
+
+
+def counted(folder, dtype, **changes):
+    """Of 4 examples of 128 tokens: what is reckoned, bytes of what learns, and those kept, without logits."""
+    rows, length = 4, 128
+    settings = replace(SETTINGS, lora_rank=8).changed(changes)
+    config = json.loads((folder / "config.json").read_text())
+    shape = shape_of(config, count_parameters(weight_files(folder)), linear_of(folder, config))
+    load = replace(load_of(settings, length, 1, 1), dtype=dtype)
+    loaded = load_base(folder, dtype, CPU)
+    with adapter(loaded, settings, 0) as adapted:
+        learn = _learning(adapted, loaded, dtype)
+        kept = _kept(loaded, rows, length, twice=False) - rows * length * shape.vocabulary * 4
+    return need_of(shape, load, rows, checkpointing=False), learn, kept
+
+
+@pytest.mark.parametrize("targets", ["attention", "mlp", "q_proj,v_proj", "o_proj,down_proj"])
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"])
+def test_an_adapter_on_some_layers_is_counted_by_what_it_is_put_on(shaped, dtype, targets):
+    """What nobody reads is not kept: a norm's result, the MLP's product, the attention of the first layer."""
+    need, learn, kept = counted(shaped, dtype, targets=targets)
+    assert need.adapter == learn
+    assert need.activations == pytest.approx(kept, rel=0.03)
+    assert need.total < counted(shaped, dtype)[0].total
+
+
+@pytest.mark.parametrize("dtype", ["float32", "bfloat16"])
+def test_scores_that_attention_keeps_are_counted(tmp_path, dtype):
+    """Of Gemma 2 alone transformers bounds them, and has no attention that does without."""
+    Gemma2ForCausalLM(
+        Gemma2Config(vocab_size=256, hidden_size=64, intermediate_size=128, num_hidden_layers=3,
+                     num_attention_heads=4, num_key_value_heads=2, head_dim=16)
+    ).save_pretrained(tmp_path)  # fmt: skip
+    need, _, kept = counted(tmp_path, dtype)
+    assert need.activations == pytest.approx(kept, rel=0.15)
+
+
+HYBRIDS = {
+    "bamba": BambaConfig(
+        vocab_size=256, hidden_size=64, intermediate_size=128, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=2, mamba_n_heads=8, mamba_d_head=16, mamba_d_state=16, mamba_n_groups=1,
+        mamba_chunk_size=48, attn_layer_indices=[1],
+    ),
+    "zamba 2": Zamba2Config(
+        vocab_size=256, hidden_size=64, intermediate_size=128, num_hidden_layers=4, num_attention_heads=4,
+        num_key_value_heads=4, layers_block_type=["mamba", "hybrid", "mamba", "mamba"], attention_head_dim=32,
+        mamba_d_state=16, n_mamba_heads=4, mamba_headdim=32, mamba_ngroups=1, num_mem_blocks=1, chunk_size=48,
+    ),
+    "mamba": MambaConfig(
+        vocab_size=256, hidden_size=64, num_hidden_layers=3, state_size=8, time_step_rank=8,
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", HYBRIDS)
+@pytest.mark.parametrize("dtype", [pytest.param("float32", marks=pytest.mark.slow), "bfloat16"])
+def test_state_spaces_are_counted_as_they_are_computed(tmp_path, name, dtype):
+    """By transformers' own torch code, with chunks that the examples do not fill."""
+    AutoModelForCausalLM.from_config(HYBRIDS[name]).save_pretrained(tmp_path)
+    need, learn, kept = counted(tmp_path, dtype)
+    assert need.adapter == learn
+    assert need.activations == pytest.approx(kept, rel=0.15)
 
 
 def _held(loaded: BaseModel, need: Need, dtype: str) -> int:

@@ -12,7 +12,9 @@ import transformers
 from bios_sweep.assets import base_model_path
 from bios_sweep.engines.training.decoder_shape import shape_of
 from bios_sweep.engines.training.fit import decoder_layers, recomputed
-from bios_sweep.engines.training.memory import Load, fitting, most_on_one, need_of, room_on
+from bios_sweep.engines.training.fitting import fitting, room_on
+from bios_sweep.engines.training.load import Load
+from bios_sweep.engines.training.memory import most_on_one, need_of
 from bios_sweep.engines.training.model import class_of, decoder_of, load_base
 from bios_sweep.engines.training.placement import fullest, placed, shares
 from bios_sweep.engines.training.spread import empty_model, follow, places_of

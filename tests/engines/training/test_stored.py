@@ -16,8 +16,11 @@ from bios_sweep.assets import base_model_path
 from bios_sweep.engines.training import kept, stored
 from bios_sweep.engines.training.counts import tokens_of
 from bios_sweep.engines.training.data import DataSet, keep_dataset, open_dataset, read_dataset
+from bios_sweep.engines.training.engine import LoraEngine
 from bios_sweep.engines.training.jsonl import jsonl_examples
 from bios_sweep.engines.training.stored import StoredExamples
+from bios_sweep.settings import TrainingSettings
+from bios_sweep.study.trials import TrialSpec
 from tests.engines.training.test_conversations import LONG_TALK
 
 TALK = {"messages": [{"role": role, "content": text} for role, text in LONG_TALK]}
@@ -193,3 +196,43 @@ def test_a_kill_in_the_middle_leaves_no_half_table_and_two_at_once_make_one(own_
     said = [process.communicate()[0].splitlines() for process in both]
     assert sorted(said, key=len) == [["12000 11999"], ["begun", "12000 11999"]]
     assert [path.suffix for path in sorted(tables.iterdir())] == ["", ".lock"]
+
+
+WORKER = """
+import json, sys
+from pathlib import Path
+from tests.engines.training.test_stored import trained
+
+print(trained(json.loads(sys.argv[1]), Path(sys.argv[2])))
+"""
+
+
+def trained(options: dict, folder: Path) -> float:
+    """The loss that a worker comes to, with an engine of its own."""
+    settings = TrainingSettings(learning_rate=2e-3, batch_size=8, lora_rank=4, max_steps=2, max_length=64)
+    trial = TrialSpec(key="k", arm="baseline", seed=0, settings=settings)
+    *_, result = LoraEngine(options).run(trial, folder)
+    return result.final["eval_loss"]
+
+
+def births(cache: Path) -> dict[str, tuple[int, int]]:
+    """Inode and time of writing of every file of tokens."""
+    files = cache.glob("bios_sweep/tokens/*/*")
+    return {str(file): (file.stat().st_ino, file.stat().st_mtime_ns) for file in files}
+
+
+def test_two_workers_of_a_node_tokenise_once_and_a_third_only_reads(tmp_path, own_cache):
+    data = jsonl_examples(write(tmp_path / "a.jsonl", *rows(60)), eval_examples=8)
+    keep_dataset(data, tmp_path / "data")
+    options = {
+        "model_path": "embedded:base_model", "data_file": str(tmp_path / "data"),
+        "data_fingerprint": data.fingerprint, "measurements": 1,
+    }  # fmt: skip
+    words = [sys.executable, "-c", WORKER, json.dumps(options), str(tmp_path / "other")]
+    with subprocess.Popen(words, stdout=subprocess.PIPE, text=True) as other:
+        losses = [trained(options, tmp_path / "first"), float(other.communicate()[0])]
+    made = births(own_cache)
+    assert len({Path(file).parent for file in made}) == 2, "training and evaluation, once each"
+    losses.append(trained(options, tmp_path / "third"))
+    assert births(own_cache) == made
+    assert losses == pytest.approx([losses[0]] * 3, rel=1e-6)

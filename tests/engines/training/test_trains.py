@@ -20,8 +20,9 @@ from bios_sweep.engines.training.corpus import embedded_examples
 from bios_sweep.engines.training.decoder_shape import shape_of
 from bios_sweep.engines.training.fit import Fit
 from bios_sweep.engines.training.initial import orthogonal
+from bios_sweep.engines.training.load import Load
 from bios_sweep.engines.training.loop import Training
-from bios_sweep.engines.training.memory import Load, need_of
+from bios_sweep.engines.training.memory import need_of
 from bios_sweep.engines.training.model import load_base
 from bios_sweep.engines.training.targets import is_attention, is_mlp
 from bios_sweep.engines.training.tokenizer import load_tokenizer

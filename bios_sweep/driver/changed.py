@@ -1,4 +1,4 @@
-"""What changed since a sweep was interrupted: data, model, code or a library make it another sweep.
+"""What changed since a sweep was run or interrupted: data, model, code or a library make it another sweep.
 
 A trial's key holds the fingerprints of all that decides its outcome. Where one of them changed, the same
 command asks the same question of something else: it begins anew, and says so.
@@ -6,8 +6,9 @@ command asks the same question of something else: it begins anew, and says so.
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 from bios_sweep.driver.invocation import Invocation, workspace_of
@@ -44,21 +45,19 @@ def changes(before: Plan, now: Plan) -> tuple[str, ...]:
 
 
 def changed_since(plan: Plan, workspace: Workspace) -> tuple[str, ...]:
-    """A sentence, where an unfinished sweep asks the same of other fingerprints; nothing where none does."""
+    """A sentence, where a sweep of the workspace asks the same of other fingerprints; nothing where none does.
+
+    An unfinished one comes first, for it can be gone on with. Of a finished one it is told where the names of
+    model, data and method are the same: whoever asks the same of another file knows that it is another.
+    """
     if workspace.has_plan(plan.sweep_id):
         return ()
-    for sweep_id, before, state in _unfinished(plan, workspace):
-        told = changes(before, plan)
-        if told and _same_question(before, plan):
-            ended = [key for key, result in state.results.items() if result.finished]
-            usable = len(set(ended) & {trial.key for trial in plan.trials})
-            return (
-                f"{sweep_id} is not finished ({plural(len(ended), 'trial')} ended so far), "
-                f"and this is another sweep: {', '.join(told)} changed. Of its results {usable} can be used "
-                f"here. Run this one for what is there now, or put the old back and go on with "
-                f"`bios-sweep run --resume {sweep_id}`",
-            )
-    return ()
+    alike = [one for one in _of_its_name(plan, workspace) if _same_question(one.plan, plan)]
+    unfinished = (_to_go_on_with(one, plan) for one in alike if one.state.closed != DONE)
+    finished = (
+        _to_run_again(one, plan) for one in alike if one.state.closed == DONE and _namesakes(one, plan)
+    )
+    return tuple(itertools.islice(filter(None, itertools.chain(unfinished, finished)), 1))
 
 
 def resumed(asked: Invocation, name: str) -> Prepared:
@@ -81,17 +80,57 @@ def resumed(asked: Invocation, name: str) -> Prepared:
     )
 
 
-def _unfinished(plan: Plan, workspace: Workspace) -> Iterator[tuple[str, Plan, SweepState]]:
-    """Sweeps of the plan's name that have no verdicts yet, the latest first."""
+@dataclass(frozen=True, kw_only=True)
+class _Before:
+    """A sweep that the workspace has: its plan, and how far its journal had come."""
+
+    sweep_id: str
+    plan: Plan
+    state: SweepState
+
+    def ended(self) -> list[str]:
+        """The keys of the trials that ended."""
+        return [key for key, result in self.state.results.items() if result.finished]
+
+    def usable(self, now: Plan) -> int:
+        """How many of them are trials of the plan."""
+        return len(set(self.ended()) & {trial.key for trial in now.trials})
+
+
+def _of_its_name(plan: Plan, workspace: Workspace) -> Iterator[_Before]:
+    """Sweeps of the plan's name, the latest first."""
     for sweep_id in workspace.sweeps():
         if sweep_id.rpartition("-")[0] != plan.study.name:
             continue
         try:
             state = read_state(workspace.journal_file(sweep_id))
-            if state.closed != DONE:
-                yield sweep_id, plan_of(workspace, sweep_id), state
+            yield _Before(sweep_id=sweep_id, plan=plan_of(workspace, sweep_id), state=state)
         except StorageError:
             continue  # its own reader says so
+
+
+def _to_go_on_with(before: _Before, now: Plan) -> str:
+    told = changes(before.plan, now)
+    return told and (
+        f"{before.sweep_id} is not finished ({plural(len(before.ended()), 'trial')} ended so far), "
+        f"and this is another sweep: {', '.join(told)} changed. Of its results {before.usable(now)} can be used "
+        f"here. Run this one for what is there now, or put the old back and go on with "
+        f"`bios-sweep run --resume {before.sweep_id}`"
+    )
+
+
+def _to_run_again(before: _Before, now: Plan) -> str:
+    told = changes(before.plan, now)
+    return told and (
+        f"{before.sweep_id} asked the same and is done, but {', '.join(told)} changed since: of its "
+        f"{plural(len(before.ended()), 'result')} {before.usable(now)} can be used here, and the other trials run "
+        f"again; its verdicts are in `bios-sweep report --sweep {before.sweep_id}`"
+    )
+
+
+def _namesakes(before: _Before, now: Plan) -> bool:
+    """Whether model, data and method have the names that they had."""
+    return before.plan.study.scenario.name == now.study.scenario.name
 
 
 def _same_question(before: Plan, now: Plan) -> bool:

@@ -1,4 +1,4 @@
-"""What changed since a sweep was interrupted is named; the old one goes on only with what it began with."""
+"""What changed since a sweep was run or interrupted is named; an old one goes on only with what it began with."""
 
 from __future__ import annotations
 
@@ -31,3 +31,28 @@ def test_a_sweep_whose_fingerprint_changed_is_named_and_resume_waits_for_the_old
     assert main(["run", "--resume", journal.parent.name, place]) == 0
     assert main(["plan", *PLANTED, place]) == 0
     assert "is not finished" not in capsys.readouterr().out
+
+
+def test_a_finished_sweep_of_an_earlier_engine_is_named_before_its_trials_run_again(
+    tmp_path, capsys, monkeypatch
+):
+    place = f"workspace={tmp_path / 'runs'}"
+    assert main(["run", *PLANTED, place]) == 0
+    (before,) = (path.name for path in (tmp_path / "runs" / "sweeps").iterdir())
+    monkeypatch.setattr("bios_sweep.engines.simulation.engine.PlantedEngine.version", "99")
+    capsys.readouterr()
+    assert main(["plan", *PLANTED, place, "--json"]) == 0
+    printed = " ".join(json.loads(capsys.readouterr().out)["warnings"])
+    assert f"{before} asked the same and is done, but the version of what trains (" in printed
+    assert "-> 99) changed since" in printed
+    assert "0 can be used here" in printed
+    assert main(["run", *PLANTED, place]) == 0
+    assert "the version of what trains (" in "".join(capsys.readouterr())
+
+
+def test_a_finished_sweep_of_another_model_is_not_spoken_of(tmp_path, capsys):
+    place = f"workspace={tmp_path / 'runs'}"
+    assert main(["run", *PLANTED, place]) == 0
+    capsys.readouterr()
+    assert main(["plan", *PLANTED, place, "model.planted.noise_seed=7", "model.name=another", "--json"]) == 0
+    assert "asked the same" not in capsys.readouterr().out

@@ -45,7 +45,7 @@ def changes(before: Plan, now: Plan) -> tuple[str, ...]:
 
 
 def changed_since(plan: Plan, workspace: Workspace) -> tuple[str, ...]:
-    """A sentence, where a sweep of the workspace asks the same of other fingerprints; nothing where none does.
+    """A sentence, where a sweep of the workspace asks the same of other fingerprints, or nothing.
 
     An unfinished one comes first, for it can be gone on with. Of a finished one it is told where the names of
     model, data and method are the same: whoever asks the same of another file knows that it is another.
@@ -113,8 +113,8 @@ def _to_go_on_with(before: _Before, now: Plan) -> str:
     told = changes(before.plan, now)
     return told and (
         f"{before.sweep_id} is not finished ({plural(len(before.ended()), 'trial')} ended so far), "
-        f"and this is another sweep: {', '.join(told)} changed. Of its results {before.usable(now)} can be used "
-        f"here. Run this one for what is there now, or put the old back and go on with "
+        f"and this is another sweep: {', '.join(told)} changed. Of its results {before.usable(now)} can be "
+        f"used here. Run this one for what is there now, or put the old back and go on with "
         f"`bios-sweep run --resume {before.sweep_id}`"
     )
 
@@ -123,8 +123,8 @@ def _to_run_again(before: _Before, now: Plan) -> str:
     told = changes(before.plan, now)
     return told and (
         f"{before.sweep_id} asked the same and is done, but {', '.join(told)} changed since: of its "
-        f"{plural(len(before.ended()), 'result')} {before.usable(now)} can be used here, and the other trials run "
-        f"again; its verdicts are in `bios-sweep report --sweep {before.sweep_id}`"
+        f"{plural(len(before.ended()), 'result')} {before.usable(now)} can be used here, and the other trials "
+        f"run again; its verdicts are in `bios-sweep report --sweep {before.sweep_id}`"
     )
 
 

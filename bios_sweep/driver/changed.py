@@ -123,7 +123,7 @@ def _to_run_again(before: _Before, now: Plan) -> str:
     told = changes(before.plan, now)
     return told and (
         f"{before.sweep_id} asked the same and is done, but {', '.join(told)} changed since: of its "
-        f"{plural(len(before.ended()), 'result')} {before.usable(now)} can be used here, and the other trials "
+        f"{plural(len(before.ended()), 'result')} {before.usable(now)} can be used here, and the others "
         f"run again; its verdicts are in `bios-sweep report --sweep {before.sweep_id}`"
     )
 

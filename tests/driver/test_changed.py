@@ -1,4 +1,4 @@
-"""What changed since a sweep ran or was interrupted is named; an old one goes on only with what it began with."""
+"""What changed since a sweep ran is named; an interrupted one goes on only with what it began with."""
 
 from __future__ import annotations
 

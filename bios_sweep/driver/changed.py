@@ -110,21 +110,25 @@ def _of_its_name(plan: Plan, workspace: Workspace) -> Iterator[_Before]:
 
 
 def _to_go_on_with(before: _Before, now: Plan) -> str:
-    told = changes(before.plan, now)
-    return told and (
-        f"{before.sweep_id} is not finished ({plural(len(before.ended()), 'trial')} ended so far), "
-        f"and this is another sweep: {', '.join(told)} changed. Of its results {before.usable(now)} can be "
-        f"used here. Run this one for what is there now, or put the old back and go on with "
+    """The sentence about an unfinished sweep; empty where nothing changed."""
+    if not (told := ", ".join(changes(before.plan, now))):
+        return ""
+    return (
+        f"{before.sweep_id} is not finished ({plural(len(before.ended()), 'trial')} ended so far), and this "
+        f"is another sweep: {told} changed. Of its results {before.usable(now)} can be used here. Run this "
+        f"one for what is there now, or put the old back and go on with "
         f"`bios-sweep run --resume {before.sweep_id}`"
     )
 
 
 def _to_run_again(before: _Before, now: Plan) -> str:
-    told = changes(before.plan, now)
-    return told and (
-        f"{before.sweep_id} asked the same and is done, but {', '.join(told)} changed since: of its "
-        f"{plural(len(before.ended()), 'result')} {before.usable(now)} can be used here, and the others "
-        f"run again; its verdicts are in `bios-sweep report --sweep {before.sweep_id}`"
+    """The sentence about a finished sweep; empty where nothing changed."""
+    if not (told := ", ".join(changes(before.plan, now))):
+        return ""
+    return (
+        f"{before.sweep_id} asked the same and is done, but {told} changed since: of its "
+        f"{plural(len(before.ended()), 'result')} {before.usable(now)} can be used here, and the others run "
+        f"again; its verdicts are in `bios-sweep report --sweep {before.sweep_id}`"
     )
 
 

@@ -36,11 +36,18 @@ SHOWN = 12  # hexadecimal digits of a fingerprint
 
 
 def changes(before: Plan, now: Plan) -> tuple[str, ...]:
-    """What decides the outcomes of trials and is not as it was, each as `WHAT (OLD -> NEW)`."""
+    """What decides the outcomes of trials and is not as it was, each as `WHAT (OLD -> NEW)`.
+
+    Where nobody told a script's model or data, its code stands for them; it is told once.
+    """
     old, new = before.study.scenario.identity(), now.study.scenario.identity()
-    found = list(_differing(old.pop("software", {}), new.pop("software", {})))
+    software = list(_differing(old.pop("software", {}), new.pop("software", {})))
+    found = list(_differing(old, new))
+    code = [seen for name, *seen in found if name == "code"]
     return tuple(
-        f"{WORDS.get(name, name)} ({was} -> {is_})" for name, was, is_ in (*_differing(old, new), *found)
+        f"{WORDS.get(name, name)} ({was} -> {is_})"
+        for name, was, is_ in (*found, *software)
+        if name == "code" or [was, is_] not in code
     )
 
 

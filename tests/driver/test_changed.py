@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import sys
+from pathlib import Path
 
 from bios_sweep.cli.main import main
 from tests.damage import as_killed
@@ -56,3 +58,26 @@ def test_a_finished_sweep_of_another_model_is_not_spoken_of(tmp_path, capsys):
     capsys.readouterr()
     assert main(["plan", *PLANTED, place, "model.planted.noise_seed=7", "model.name=another", "--json"]) == 0
     assert "asked the same" not in capsys.readouterr().out
+
+
+def test_a_module_that_a_script_imports_is_code_that_changed(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    Path("train.py").write_text("import helpers\nprint({'eval_loss': helpers.LOSS})\n")
+    Path("helpers.py").write_text("LOSS = 1.5\n")
+    words = (
+        *(
+            "sweeps=learning_rate",
+            "sweeps.factors.learning_rate.multiply=[0.5]",
+            "seeds=[0]",
+            "method=command",
+        ),
+        *("cluster=inline", "tracking=none", "baseline.learning_rate=1e-3", "decision.looks=[1]"),
+        f"method.command={sys.executable} train.py {{learning_rate}} {{seed}}",
+    )
+    assert main(["run", *words]) == 0
+    Path("helpers.py").write_text("LOSS = 2.5\n")
+    capsys.readouterr()
+    assert main(["plan", *words, "--json"]) == 0
+    (told,) = (line for line in json.loads(capsys.readouterr().out)["warnings"] if "asked the same" in line)
+    assert told.count(" -> ") == 1
+    assert "the script's code or a file of it (" in told

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.checks import not_allowed, whole
-from bios_sweep.engines.scripted.identity import imported_by, module_spec, own_files, versions_of
+from bios_sweep.engines.scripted.imports import imported_by, module_spec, own_files, versions_of
 from bios_sweep.engines.training.data import Example
 from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.interpreter import python, with_package

@@ -25,7 +25,7 @@ from contextlib import suppress
 from pathlib import PurePath
 from typing import Any
 
-from bios_sweep.engines.scripted.identity import imported_by, is_own, module_file
+from bios_sweep.engines.scripted.imports import imported_by, is_own, module_file
 from bios_sweep.errors import ConfigError
 
 MAIN = "__main__"

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from bios_sweep.engines.scripted.contents import Contents
-from bios_sweep.engines.scripted.identity import own_files, versions_of
+from bios_sweep.engines.scripted.imports import own_files, versions_of
 from bios_sweep.errors import ConfigError, MissingExtraError
 
 

@@ -1,4 +1,4 @@
-"""Which files and modules decide what a script does, as far as they can be named, without running any of it.
+"""Which files decide what a script does, as far as they can be named, without running any of it.
 
 A changed script is another trial.
 """
@@ -10,36 +10,43 @@ import hashlib
 import json
 import os
 import sys
-import sysconfig
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import suppress
-from importlib.machinery import ModuleSpec, PathFinder
-from importlib.metadata import PackageNotFoundError, packages_distributions, version
+from collections.abc import Iterable, Mapping, Sequence
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 from bios_sweep.engines.scripted.command import shell_words
+from bios_sweep.engines.scripted.imports import imports_of, module_spec, own_files
 from bios_sweep.errors import ConfigError
 
 SCRIPT_MARK = b"#!"  # how a program that is a text file begins
 READ_AGAIN_BYTES = 16_000_000  # chosen: scripts and small data; read in a hundredth of a second
 MODULE_FLAG = "-m"
-OURS = "bios_sweep"
-INSTALLED = tuple(
-    Path(folder).resolve()
-    for name, folder in sysconfig.get_paths().items()
-    if name in ("stdlib", "platstdlib", "purelib", "platlib")
-)
-PACKAGES = ("site-packages", "dist-packages")  # names of folders that pip installs into
+PYTHON_FILE, SHELL_FILE = ".py", ".sh"
+SEARCHED = "PYTHONPATH"
 
 
 def command_files(words: Sequence[str], cwd: Path) -> dict[str, Path]:
     """Files that a command names, as it spells them: scripts, data, and the module of `python -m`.
 
-    `--data=train.jsonl` and `CONFIG=a.yaml` name a file behind their first `=`; a word with spaces is itself
-    a command, as in `bash -c "python train.py"`. The program counts only if it is a script: an interpreter is
-    no part of what a trial is.
+    What a shell script among them names belongs to them, as far as it is spelled out.
+    """
+    named = _named_by(words, cwd)
+    waiting = list(named.values())
+    while waiting:
+        file = waiting.pop()
+        if file.suffix == SHELL_FILE and file.stat().st_size <= READ_AGAIN_BYTES:
+            more = _named_by(["", *shell_words(file.read_text(encoding="utf-8", errors="replace"))], cwd)
+            waiting += (path for path in more.values() if path not in named.values())
+            named |= more
+    return named
+
+
+def _named_by(words: Sequence[str], cwd: Path) -> dict[str, Path]:
+    """`--data=train.jsonl` and `CONFIG=a.yaml` name a file behind their first `=`.
+
+    A word with spaces is itself a command, as in `bash -c "python train.py"`. The program counts only if it
+    is a script: an interpreter is no part of what a trial is.
     """
     parts = [part for word in words[1:] for part in (word, word.partition("=")[2]) if part]
     named = {part: cwd / part for part in parts if is_file(cwd / part)}
@@ -54,7 +61,7 @@ def command_files(words: Sequence[str], cwd: Path) -> dict[str, Path]:
     for word in words[1:]:
         inner = shell_words(word) if word != words[0] and any(map(str.isspace, word)) else []
         if len(inner) > 1:
-            named |= command_files(inner, cwd)
+            named |= _named_by(inner, cwd)
     return named
 
 
@@ -74,6 +81,25 @@ def callable_file(name: str, cwd: Path) -> Path:
         raise ConfigError(f"method.callable: module {module!r} is no Python file")
     _require_function(Path(spec.origin), module, function)
     return Path(spec.origin)
+
+
+def imported_files(named: Mapping[str, Path], words: Iterable[str], cwd: Path) -> dict[str, Path]:
+    """Own modules that the named Python files import, and those that these import, by name.
+
+    They are looked for where Python would: beside a script, for a module in `cwd` and where this Python finds
+    its own, and in the folders of PYTHONPATH, this process's or the one that the command sets.
+    """
+    set_by_words = (word.partition("=")[2] for word in words if word.startswith(f"{SEARCHED}="))
+    searched = os.pathsep.join((*set_by_words, os.environ.get(SEARCHED, ""))).split(os.pathsep)
+    found: dict[str, Path] = {}
+    for name, file in named.items():
+        if file.suffix == PYTHON_FILE:
+            is_module = file != cwd / name  # `package.train` of `python -m`, `package.train:function`
+            package = name.partition(":")[0].rpartition(".")[0] if is_module else ""
+            first = (str(cwd), *sys.path) if is_module else (str(file.parent),)
+            path = (*first, *(str(cwd / folder) for folder in searched if folder))
+            found |= own_files(imports_of(file, package), path)[0]
+    return {name: file for name, file in found.items() if file not in named.values()}
 
 
 def input_files(named: Sequence[object], cwd: Path) -> dict[str, Path]:
@@ -122,80 +148,6 @@ def look(options: Mapping[str, Any]) -> dict[str, dict[str, str]]:
     return {"script": {"found": fingerprint(options)}}
 
 
-def module_spec(name: str, path: Sequence[str]) -> ModuleSpec | None:
-    """Where a module would be imported from; None where it is not there. Nothing is run."""
-    spec, parts = None, name.split(".")
-    look: Sequence[str] | None = path
-    for place in range(len(parts)):
-        spec = PathFinder.find_spec(".".join(parts[: place + 1]), look)
-        if spec is None:
-            return None
-        look = spec.submodule_search_locations
-    return spec
-
-
-def module_file(name: str, path: Sequence[str]) -> Path | None:
-    """The file of a module that would be imported; None where it has none, or is not there."""
-    with suppress(ImportError, ValueError):
-        spec = module_spec(name, path)
-        return Path(spec.origin) if spec and spec.origin is not None else None
-    return None
-
-
-def is_own(name: str, path: Sequence[str]) -> bool:
-    """Whether a module is a person's own: not of Python, not installed, not of this package."""
-    top = name.partition(".")[0]
-    if top in sys.stdlib_module_names or top in (OURS, ""):
-        return False
-    loaded_from = getattr(sys.modules.get(name), "__file__", None)  # maybe where no path leads
-    file = module_file(name, path) or (loaded_from and Path(loaded_from))
-    if not file:
-        return False
-    inside = [folder for folder in INSTALLED if file.resolve().is_relative_to(folder)]
-    return not inside and not set(PACKAGES) & set(file.parts)
-
-
-def own_files(names: Iterable[str], path: Sequence[str]) -> tuple[dict[str, Path], set[str]]:
-    """Own modules that are imported by these names or by one another -> their files; and all other names."""
-    files: dict[str, Path] = {}
-    others: set[str] = set()
-    waiting = list(names)
-    while waiting:
-        name = waiting.pop()
-        if name in files or name in others:
-            continue
-        file = module_file(name, path) if is_own(name, path) else None
-        if file is None:
-            others.add(name)
-            continue
-        files[name] = file
-        waiting += filter(None, (name.rpartition(".")[0],))  # importing a.b runs a
-        if file.suffix == ".py":
-            package = name if file.name == "__init__.py" else name.rpartition(".")[0]
-            waiting += imported_by(ast.parse(file.read_bytes(), str(file)), package)
-    return files, others
-
-
-def imported_by(tree: ast.AST, package: str = "") -> Iterator[str]:
-    """Names that may be modules, of all imports in a source text, those inside functions too."""
-    for node in ast.walk(tree):
-        if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
-        elif isinstance(node, ast.ImportFrom):
-            parts = package.split(".")
-            above = ".".join(parts[: len(parts) - node.level + 1]) if node.level else ""
-            base = ".".join(filter(None, (above, node.module)))
-            yield base
-            yield from (f"{base}.{alias.name}" for alias in node.names if alias.name != "*")
-
-
-def versions_of(names: Iterable[str]) -> dict[str, str]:
-    """Version by installed package, of modules that are neither Python's nor ours."""
-    tops = {name.partition(".")[0] for name in names} - {OURS, "", "__main__"}
-    found = {top: _version(top) for top in sorted(tops - sys.stdlib_module_names)}
-    return {top: number for top, number in found.items() if number}
-
-
 def _require_function(path: Path, module: str, function: str) -> None:
     """Read the module's text; a name that a star import may bring is let through."""
     try:
@@ -222,12 +174,3 @@ def is_file(path: Path) -> bool:
 def _is_script(path: Path) -> bool:
     with path.open("rb") as file:
         return file.read(len(SCRIPT_MARK)) == SCRIPT_MARK
-
-
-def _version(top: str) -> str:
-    with suppress(PackageNotFoundError):
-        return version(top)
-    distributions: Mapping[str, Sequence[str]] = packages_distributions()
-    with suppress(PackageNotFoundError, LookupError):
-        return version(distributions[top][0])
-    return str(getattr(sys.modules.get(top), "__version__", ""))

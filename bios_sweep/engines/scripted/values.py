@@ -30,7 +30,7 @@ from bios_sweep.engines.scripted.command import (
     variable,
 )
 from bios_sweep.engines.scripted.function import OwnFunction
-from bios_sweep.engines.scripted.identity import callable_file, command_files, input_files
+from bios_sweep.engines.scripted.identity import callable_file, command_files, imported_files, input_files
 from bios_sweep.engines.scripted.lines import PATTERN_KEY, pattern_of
 from bios_sweep.engines.scripted.metric_files import STATE_FILE
 from bios_sweep.engines.scripted.settings_file import TEMPLATE_KEY, FileTemplate
@@ -143,10 +143,12 @@ def script_of(method: Mapping[str, Any], cwd: Path, function: OwnFunction | None
         run = command.text
         files = command_files([word for part in command.commands for word in part], cwd)
     template = template_of(method, own, cwd)
+    named = files | template_files(template, cwd) | input_files(method["inputs"], cwd)
+    words = () if command is None else (word for part in command.commands for word in part)
     script = Script(
         run=run,
         command=command,
-        files=files | template_files(template, cwd) | input_files(method["inputs"], cwd),
+        files=named if function is not None else named | imported_files(named, words, cwd),
         metric=method["metric"],
         metrics_file=_metrics_file(method, own),
         pattern=_pattern(method),

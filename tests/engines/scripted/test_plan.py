@@ -47,6 +47,50 @@ def test_the_files_that_are_part_of_a_trial_are_listed(folder, capsys, words, fi
     assert told[:40] in capsys.readouterr().out
 
 
+IMPORTS = {
+    "job.py": "import json, torch\nimport helpers\nfrom pack.losses import loss\n",
+    "helpers.py": "import deeper\n",
+    "deeper.py": "import helpers\n",
+    "pack/__init__.py": "",
+    "pack/losses.py": "from . import parts\n",
+    "pack/parts.py": "",
+    "pack/unused.py": "",
+    "pack/main.py": "from .parts import *\nimport helpers\n",
+    "src/elsewhere.py": "",
+    "far/run.py": "import elsewhere\nimport helpers\n",
+    "old.py": "print 'of Python 2'\nimport helpers\n",
+    "job.sh": "set -e\npython job.py --data data.jsonl $@ # the run\nbash again.sh\n",
+    "again.sh": "bash job.sh\n",
+}
+REACHED = ["deeper", "helpers", "job.py", "pack", "pack.losses", "pack.parts"]
+
+
+@pytest.mark.parametrize(
+    "command, files",
+    [
+        ("python3 job.py", REACHED),
+        ("bash -c 'python3 job.py'", REACHED),
+        ("bash job.sh", sorted([*REACHED, "job.sh", "again.sh", "data.jsonl"])),
+        ("python3 -m pack.main", ["deeper", "helpers", "pack", "pack.main", "pack.parts"]),
+        ("env PYTHONPATH=src python3 far/run.py", ["elsewhere", "far/run.py"]),
+        ("python3 old.py", ["old.py"]),
+    ],
+)
+def test_modules_that_a_script_imports_are_part_of_its_trials(folder, capsys, command, files):
+    for name, text in IMPORTS.items():
+        (folder / name).parent.mkdir(exist_ok=True)
+        (folder / name).write_text(text)
+    words = ("method=command", f"method.command={command} {{learning_rate}} {{seed}}", "--json")
+    assert main([*WORDS, *words]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == sorted(files)
+
+
+def test_a_function_of_a_module_brings_what_the_module_imports(folder, capsys):
+    (folder / "train.py").write_text("import helpers\ndef trial(settings, seed, report): ...\n")
+    assert main([*WORDS, "method=python", "method.callable=train:trial", "--json"]) == 0
+    assert json.loads(capsys.readouterr().out)["files"] == ["helpers", "train:trial"]
+
+
 def test_training_of_our_own_lists_none(folder, capsys):
     assert main([*WORDS, "model=planted", "--json"]) == 0
     answer = json.loads(capsys.readouterr().out)

@@ -11,6 +11,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from bios_sweep.doctor.line import Line, ok, red, warning
+from bios_sweep.errors import ClusterError
+from bios_sweep.execution.sessions import ray_folder
 from bios_sweep.mounts import Mount, existing
 
 GIB = 1024**3
@@ -100,7 +102,10 @@ def _room(check: str, place: Path, way_out: str) -> Line:
 
 def _temporary() -> Line:
     """Ray keeps its sessions there."""
-    folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    try:
+        folder = ray_folder().parent
+    except ClusterError as error:
+        return red("temporary files", str(error), "unset RAY_TMPDIR, or set it to a short path")
     used = shutil.disk_usage(existing(folder))
     share = 1 - used.free / used.total
     way_out = "make room there, or set RAY_TMPDIR to a short path on another disk"

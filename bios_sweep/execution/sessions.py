@@ -1,4 +1,4 @@
-"""Session folders of Rays that we started: logs and sockets, tens of megabytes each, which Ray never removes.
+"""Session folders of Rays that we start: logs and sockets, tens of megabytes each, which Ray never removes.
 
 A run notes its own where it keeps Tune's files, and takes folder and note away when it ends well. What a run
 left that failed or was killed is removed by the next one. Nobody else's session is touched.
@@ -11,14 +11,40 @@ import os
 import re
 import shutil
 import socket
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
 from bios_sweep.atomic import write_atomically
+from bios_sweep.errors import ClusterError
 
 SESSION = re.compile(r"session_\d{4}-\d\d-\d\d_\d\d-\d\d-\d\d_\d+_(\d+)")  # by Ray: when, and which process
 NOTE = ".session.json"
 SLOTS = re.compile(r"slots-\d{8}-\d{6}-(\d+)-[0-9a-f]+")  # Tune's folder of a run: when, and which process
+
+SHORT = Path("/tmp")  # where every machine lets its users write
+SOCKET_BYTES = 103 if sys.platform == "darwin" else 107  # of a socket's path: sun_path without its end
+LONGEST = len("/session_2026-12-31_23-59-59_999999_4194304/sockets/plasma_store")  # below Ray's folder
+
+
+def ray_folder() -> Path:
+    """Where Ray of our own keeps its sessions: below RAY_TMPDIR, else below TMPDIR, else below /tmp.
+
+    A folder for temporary files that is too deep for the sockets of a session, as batch systems make them, is
+    passed over.
+
+    Raises:
+        ClusterError: RAY_TMPDIR is too deep.
+    """
+    asked, given = os.environ.get("RAY_TMPDIR"), os.environ.get("TMPDIR")
+    folder = Path(asked or given or SHORT).absolute() / "ray"
+    over = len(os.fsencode(folder)) + LONGEST - SOCKET_BYTES
+    if over > 0 and asked:
+        raise ClusterError(
+            f"RAY_TMPDIR={asked}: is {over} bytes too long for Ray's sockets; choose a shorter path, "
+            "or unset it"
+        )
+    return folder if over <= 0 else SHORT / "ray"
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -8,18 +8,19 @@ import signal
 import socket
 import threading
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import ray
-from ray._private import worker
+from ray._private import utils, worker
 from ray.job_config import JobConfig
 
 from bios_sweep.errors import ClusterError
 from bios_sweep.execution.placement import Node, refuse_unless_fits
+from bios_sweep.execution.sessions import ray_folder
 from bios_sweep.paths import expanded
 from bios_sweep.request import Request
 
@@ -83,16 +84,26 @@ def nodes_alive() -> tuple[Node, ...]:
 
 @contextmanager
 def restored_signals() -> Iterator[None]:
-    """Give the driver its signal handlers back: ray.init takes SIGTERM, Tune takes SIGUSR1."""
+    """Leave the driver its signal handlers: ray.init takes SIGTERM, Tune takes SIGUSR1.
+
+    Ray's ends the process at once, with status 15, and a blocked signal reaches it by way of any other
+    thread. So it is not even set meanwhile.
+    """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
     handlers = {number: signal.getsignal(number) for number in SIGNALS}
+    take, utils.set_sigterm_handler = utils.set_sigterm_handler, _not_taken  # nothing public (Ray 2.60)
     try:
         yield
     finally:
+        utils.set_sigterm_handler = take
         for number, handler in handlers.items():
             signal.signal(number, handler)
+
+
+def _not_taken(_handler: Callable[..., None]) -> None:
+    """In the place of Ray's function, so that our own handler stays."""
 
 
 def quiet_environment() -> None:
@@ -120,6 +131,7 @@ def _start_local(request: Request) -> Path:
             num_cpus=request.local_cpus,
             object_store_memory=memory,
             job_config=_apart(),
+            _temp_dir=str(ray_folder()),
             **QUIET,
         )
     return Path(str(begun.address_info["session_dir"]))

@@ -50,7 +50,7 @@ def accuracy(examples):
 train, test = pairs("pairs_train"), pairs("pairs_eval")
 order = torch.utils.data.DataLoader(train, batch_size=args.bs, shuffle=True, collate_fn=list)
 optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=args.lr)
-print(f"step 0: accuracy {accuracy(test):.4f} of {len(test)} pairs")
+print(f"step 0: accuracy {accuracy(test):.4f} on {len(test)} pairs")
 step = 0
 while step < args.steps:
     for batch in order:
@@ -60,4 +60,4 @@ while step < args.steps:
         step += 1
         if step == args.steps:
             break
-print(f"step {step}: accuracy {accuracy(test):.4f} of {len(test)} pairs")
+print(f"step {step}: accuracy {accuracy(test):.4f} on {len(test)} pairs")

@@ -26,8 +26,9 @@ def shell(tmp_path, monkeypatch, capsys):
         program.parent.mkdir(exist_ok=True)
         program.write_text(f"#!/bin/sh\nexec '{sys.executable}' '{STAND_INS / file}' \"$@\"\n")
         program.chmod(0o755)
-    (tmp_path / "bin/python").symlink_to(sys.executable)
-    monkeypatch.setenv("PATH", f"{tmp_path / 'bin'}{os.pathsep}{os.environ['PATH']}")
+    own = Path(sys.executable).parent  # no link: a virtual environment is found beside its python
+    paths = (tmp_path / "bin", own, os.environ["PATH"])
+    monkeypatch.setenv("PATH", os.pathsep.join(map(str, paths)))
     monkeypatch.chdir(ROOT)
 
     def verb(name, *words, code=0):

@@ -136,6 +136,7 @@ class LineReader:
 
     def _of_line(self, text: str, spread: Spread, *, below: bool) -> Told | None:
         """below: it stands under a heading such as `Best:`."""
+        earlier = self._counts.heard(text)
         whole = spread.take(text)
         if whole and (said := _of_object(whole.strip())):
             among = self._text_has_it and self._has_metric(said.reading)
@@ -145,7 +146,7 @@ class LineReader:
         if of_settings(opened):
             return None
         said = _of_object(text.strip()) or self._of_text(text)
-        if said and (below or looks_back(opened) or self._counts.goes_back(text)):
+        if said and (below or looks_back(opened) or self._counts.goes_back(text, earlier=earlier)):
             return replace(said, kind=Kind.LOOKING_BACK)
         self._text_has_it |= said is not None and said.kind is Kind.TEXT
         return said

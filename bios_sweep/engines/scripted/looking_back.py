@@ -15,9 +15,12 @@ RESTORED = re.compile(
 )
 COUNT = r"(?:epoch|step|iter(?:ation)?)s?[\s=:#@\[(]*\d+(?:\.\d+)?"
 COUNTED = re.compile(r"\b(epoch|step|iter(?:ation)?)s?[\s=:#@\[(]*(\d+(?:\.\d+)?)", re.IGNORECASE)
+LEVEL = r"[^A-Za-z]*+(?:(?:debug|info|warning)\b[^A-Za-z]*+)?"  # behind a time
+# `Stage 2`, `=== Fold 3/5 ===`, `[INFO] phase 2 epoch 1`: where a line begins, for settings are called so.
+PART = re.compile(rf"{LEVEL}(stage|phase|fold|round)[\s=:#@\[(]*(\d+)(?:\s*/\s*\d+)?", re.IGNORECASE)
 # `epoch 5 [best] ...`, behind a time and a level, is that epoch's own line.
 OWN_COUNT = re.compile(
-    rf"[^A-Za-z]*(?:(?:debug|info|warning)\b[^A-Za-z]*)?"
+    rf"(?:{PART.pattern}[^A-Za-z<*\[(]*)?{LEVEL}"
     rf"(?:(?:global[\s_])?{COUNT}(?:\s*/\s*\d+)?[\s,|:]*(?=[A-Za-z]))*"
     rf"(?:global[\s_])?{COUNT}(?:\s*/\s*\d+)?[\s\])]*[\[(<*]*\s*",
     re.IGNORECASE,
@@ -60,19 +63,35 @@ class Counts:
     def __init__(self) -> None:
         self._reached: dict[str, float] = {}
         self._back: dict[str, float] = {}  # the counts of the last summary
+        self._parts: dict[str, int] = {}
 
-    def goes_back(self, text: str) -> bool:
+    def heard(self, text: str) -> bool:
+        """Whether a line is of an earlier part than the last; with a later one the counts begin anew.
+
+        Each line must come by: a part may be named on a line of its own.
+        """
+        match = PART.match(text[:LONGEST])
+        if match is None:
+            return False
+        name, number = match[1].casefold(), int(match[2])
+        reached = self._parts.get(name, 1)  # who names only the second began with the first
+        if number > reached:
+            self._reached, self._back = {}, {}
+        self._parts[name] = max(number, self._parts.get(name, number))
+        return number < self._parts[name]
+
+    def goes_back(self, text: str, *, earlier: bool = False) -> bool:
         """Whether a line with the metric tells of the best at an earlier count: `Epoch 1 (best): loss=2.0`.
 
-        Each line with the metric must come by. A line that counts on from such a line shows that the counts
-        began anew, as with folds and stages; a `new best` is always of the line's own count.
+        earlier: it is of an earlier part. Each line with the metric must come by. A line that counts on from
+        such a line shows that the counts began anew, as with stages that are not numbered; a `new best` is
+        always of the line's own count.
         """
         if len(text) > LONGEST:
             return False
         found = {match[1].casefold(): float(match[2]) for match in COUNTED.finditer(text)}
-        ahead = _ahead(found, self._reached)
-        summary = bool(MARKED.search(text)) and _is_behind(ahead)
-        if summary and not max(_ahead(found, self._back), default=0.0) > 0:
+        summary = bool(MARKED.search(text)) and (earlier or _is_behind(_ahead(found, self._reached)))
+        if summary and (earlier or not max(_ahead(found, self._back), default=0.0) > 0):
             self._back = found
             return True
         self._reached, self._back = self._reached | found, {}

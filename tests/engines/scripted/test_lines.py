@@ -207,6 +207,23 @@ def test_a_line_that_names_the_best_beside_its_own_number_counts(lines, value):
 
 
 @pytest.mark.parametrize(
+    "lines, value",
+    [
+        ("Stage 2\nEpoch 1 (best): eval_loss=2.1", 2.1),
+        ("=== Stage 2/2 ===\nEpoch 1 (best): eval_loss=2.1", 2.1),
+        ("stage 2 epoch 1 (best): eval_loss=2.1", 2.1),
+        ("[INFO] Fold 2, epoch 1 (best): eval_loss=2.1", 2.1),
+        ("Phase 2: Epoch 1 (best): {'eval_loss': 2.1}", 2.1),
+        ("Stage 2\nEpoch 1: eval_loss=2.3\nEpoch 2: eval_loss=2.2\nEpoch 1 (best): eval_loss=2.1", 2.2),
+        ("Stage 2\nEpoch 1: eval_loss=2.2\nStage 1 epoch 2 (best): eval_loss=2.0", 2.2),
+        ("Stage 1 summary\nEpoch 1 (best): eval_loss=2.0", 2.4),
+    ],
+)
+def test_a_new_part_whose_first_line_is_its_best_counts_and_an_earlier_part_does_not(lines, value):
+    assert final_of(f"Stage 1\nEpoch 1: eval_loss=2.0\nEpoch 2: eval_loss=2.4\n{lines}") == value
+
+
+@pytest.mark.parametrize(
     "line",
     [
         "Training finished after 2 epochs. Best: eval_loss=2.0",

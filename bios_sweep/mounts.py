@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from bios_sweep.paths import resolved
 
 # Kinds whose files are on another machine, where SQLite's locks are not to be relied on
 # (https://www.sqlite.org/faq.html#q5). 9p and drvfs: a virtual machine's host.
@@ -37,7 +36,7 @@ def mount_of(path: Path, table: Path = Path("/proc/self/mountinfo")) -> Mount | 
         lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
-    place = resolved(existing(path))
+    place = Path(os.path.realpath(existing(path)))
     mounts = [mount for mount in map(_mount, reversed(lines)) if mount and place.is_relative_to(mount.point)]
     # what is mounted over something comes later, and of equals `max` takes the first
     return max(mounts, key=lambda mount: len(mount.point.parts), default=None)

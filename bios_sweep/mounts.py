@@ -7,7 +7,6 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-
 # Kinds whose files are on another machine, where SQLite's locks are not to be relied on
 # (https://www.sqlite.org/faq.html#q5). 9p and drvfs: a virtual machine's host.
 NETWORK = re.compile(

@@ -35,7 +35,7 @@ def mount_of(path: Path, table: Path = Path("/proc/self/mountinfo")) -> Mount | 
         lines = table.read_text(encoding="utf-8", errors="replace").splitlines()
     except OSError:
         return None
-    place = existing(path).resolve()
+    place = Path(os.path.realpath(existing(path)))
     mounts = [mount for mount in map(_mount, reversed(lines)) if mount and place.is_relative_to(mount.point)]
     # what is mounted over something comes later, and of equals `max` takes the first
     return max(mounts, key=lambda mount: len(mount.point.parts), default=None)

@@ -18,6 +18,14 @@ def expanded(given: str | os.PathLike[str]) -> Path:
     return Path(os.path.expanduser(given))  # noqa: PTH111 - see above
 
 
+def resolved(path: Path) -> Path:
+    """An absolute path without links. One that is a ring of links stays, so that reading it says why not.
+
+    `Path.resolve` raises RuntimeError there, up to Python 3.12.
+    """
+    return Path(os.path.realpath(path))
+
+
 def read_regular(path: Path, most: int | None = None) -> bytes:
     """A file's bytes. A named pipe, which is waited for, and a device, which has no end, are refused.
 

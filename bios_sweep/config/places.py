@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from bios_sweep.paths import resolved
+
 
 def config_root() -> Path:
     """The folder that holds `conf/` and `sweeps/`: inside the installed package, else the clone's top."""
@@ -13,7 +15,7 @@ def config_root() -> Path:
 
 def user_paths(config_dir: Path | None) -> list[Path]:
     """Where files of groups are looked for in a person's own folder."""
-    folders = [] if config_dir is None else [config_dir.resolve(), config_dir.resolve() / "conf"]
+    folders = [] if config_dir is None else [resolved(config_dir), resolved(config_dir) / "conf"]
     return [path for path in folders if path.is_dir()]
 
 

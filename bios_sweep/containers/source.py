@@ -14,7 +14,7 @@ from bios_sweep.containers.mixture import checked_weights, mixed
 from bios_sweep.containers.read import records
 from bios_sweep.containers.record import Record
 from bios_sweep.errors import DataError
-from bios_sweep.paths import expanded
+from bios_sweep.paths import expanded, resolved
 
 Read = Callable[[], Iterator[Record]]
 
@@ -67,14 +67,14 @@ def _refuse_same(found: Sequence[Files]) -> None:
     for path in (path for files in found for path in (*files.train, *files.validation)):
         real = _unpacked(path)
         if real in seen:
-            same = "the same file" if seen[real].resolve() == path.resolve() else "one file, packed and not"
+            same = "the same file" if resolved(seen[real]) == resolved(path) else "one file, packed and not"
             raise DataError(f"data.path: {seen[real]} and {path} are {same}; name it once")
         seen[real] = path
 
 
 def _unpacked(path: Path) -> Path:
     """What a packed file is unpacked to, which may lie beside it."""
-    real = path.resolve()
+    real = resolved(path)
     while real.suffix.lower() in PACKINGS:
         real = real.with_suffix("")
     return real
@@ -91,7 +91,7 @@ def _validation(files: Sequence[Path]) -> Source | None:
 def _name(path: str) -> str:
     here = expanded(path)
     if here.is_dir():
-        return here.resolve().name
+        return resolved(here).name
     if here.exists() or not set("*?[") & set(path):
         return plain_name(here)
     return next((part for part in reversed(here.parts[:-1]) if not set("*?[") & set(part)), here.stem)

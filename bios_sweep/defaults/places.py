@@ -15,7 +15,7 @@ from typing import Any
 
 from bios_sweep.defaults.tuned_file import FILE_NAME
 from bios_sweep.errors import DefaultsError
-from bios_sweep.paths import expanded
+from bios_sweep.paths import expanded, resolved
 
 VARIABLE = "BIOS_DEFAULTS"
 GROUP = "bios_sweep.defaults"  # of the entry points
@@ -68,7 +68,7 @@ def _named(name: str, path: str | os.PathLike[str] | None, missing: str) -> Plac
 
 def _project(start: Path) -> Place:
     """The nearest pyproject.toml at or above `start` that has `[tool.bios_sweep] defaults = "FILE"`."""
-    folder = start.resolve()
+    folder = resolved(start)
     for candidate in (folder, *folder.parents):
         file = candidate / "pyproject.toml"
         table = _table(file) if file.is_file() else {}
@@ -103,8 +103,8 @@ def _inside(folder: Path, value: Any, where: Path | str) -> Path:
     """A file under `folder`; a path that leads out of it is refused, for a project describes only itself."""
     if not isinstance(value, str) or not value:
         raise DefaultsError(f"{where}: defaults is {value!r}; it must be a file's path")
-    target = (folder / value).resolve()
-    if Path(value).is_absolute() or not target.is_relative_to(folder.resolve()):
+    target = resolved(folder / value)
+    if Path(value).is_absolute() or not target.is_relative_to(resolved(folder)):
         raise DefaultsError(
             f"{where}: defaults {value!r} leads out of {folder}; name a file inside it, "
             f"or set {VARIABLE} for one elsewhere"

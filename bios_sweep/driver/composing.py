@@ -21,6 +21,7 @@ from typing import Any
 from bios_sweep.config.composed import Config
 from bios_sweep.config.places import config_root, user_paths
 from bios_sweep.engines.training.cache import cache_folder, read_json_cache, write_json_cache
+from bios_sweep.paths import resolved
 from bios_sweep.secrecy import secret_in, texts
 
 FOLDER = "composed"
@@ -83,7 +84,7 @@ def _place(overrides: Sequence[str], config_dir: Path | None) -> Path | None:
         return None
     if any(NAMES_FILES.search(text) for _, text in own):
         return None
-    own_folder = None if config_dir is None else str(config_dir.resolve())
+    own_folder = None if config_dir is None else str(resolved(config_dir))
     decides = [_code(), _shipped(config_root()), list(overrides), own_folder, own]
     return folder / FOLDER / f"{hashlib.sha256(json.dumps(decides).encode()).hexdigest()[:32]}.json"
 

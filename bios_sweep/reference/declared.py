@@ -119,6 +119,7 @@ OTHERS: Mapping[str, Kind] = {
     "budget.hold": _choice(HOLDS),
     "budget.epochs": replace(kind_of_range(POSITIVE), nullable=True),
     "budget.measurements": kind_of_range(COUNT),
+    "budget.max_hours": replace(kind_of_range(POSITIVE), nullable=True),
     "budget.least_free_gb": kind_of_range(OR_MORE),
     "budget.checkpoint_minutes": replace(kind_of_range(POSITIVE), nullable=True),
     "budget.keep_adapters": _choice(POLICIES),

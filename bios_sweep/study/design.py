@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from bios_sweep.checks import is_finite, is_positive, is_sane, is_whole, not_allowed, one_of, positive
+from bios_sweep.checks import SANE, is_finite, is_positive, is_sane, is_whole, not_allowed, one_of, positive
 from bios_sweep.errors import PlanError
 from bios_sweep.jsonable import OPTIONAL, from_fields, to_json
 from bios_sweep.settings import TrainingSettings
@@ -56,6 +56,8 @@ class Budget:
         one_of("budget.hold", self.hold, HOLDS, PlanError)
         if self.epochs is not None:
             positive("budget.epochs", self.epochs, PlanError)
+        if self.max_hours is not None:
+            positive("budget.max_hours", self.max_hours, PlanError)
         if not 1 <= self.measurements <= MOST_MEASUREMENTS:
             raise PlanError(
                 f"budget.measurements: {self.measurements} is not allowed; 1 to {MOST_MEASUREMENTS:,}"
@@ -227,7 +229,8 @@ class DecisionRule:
         trials, target, deadline = self.refine_trials, self.target, self.deadline
         self._require("refine_trials", isinstance(trials, int) and trials >= 2, "at least 2")
         self._require("refine_trials", trials <= MOST_PROPOSALS, f"at most {MOST_PROPOSALS:,}")
-        self._require("target", target is None or is_finite(target), "a finite number, or null")
+        sane = target is None or (is_finite(target) and is_sane(target))
+        self._require("target", sane, f"a finite number {SANE}, or null")
         self._require(
             "deadline",
             deadline is None or (is_positive(deadline) and is_sane(deadline)),

@@ -118,6 +118,15 @@ def test_a_count_below_1_or_not_whole_is_refused(refused, key, setting, value):
         ("budget.max_trials=3", "the plan has 40 trials (5 arms x 8 seeds) and up to 10 more"),
         ("budget.max_trials=null", "budget.max_trials: None is not allowed; a whole number"),
         ("budget.max_hours=long", "budget.max_hours: 'long' is not allowed; a finite number"),
+        *(
+            (f"budget.max_hours={n}", f"budget.max_hours: {n} is not allowed; a number above 0")
+            for n in (0, -1)
+        ),
+        (
+            "budget.max_hours=1e30",
+            "budget.max_hours: 1e+30 is not allowed; a number above 0, of a size between",
+        ),
+        ("decision.target=1e30", "decision.target: 1e+30 is not allowed; a finite number of a size between"),
         ("budget.measurements=2.5", "budget.measurements: 2.5 is not allowed; a whole number"),
         ("budget.hold=time", "budget.hold: 'time' is not allowed; choose from examples, steps"),
         ("budget.keep_adapters=some", "choose from recommended, all, none"),

@@ -17,7 +17,7 @@ from bios_sweep.engines.scripted.imports import imported_by, module_spec, own_fi
 from bios_sweep.engines.training.data import Example
 from bios_sweep.errors import ConfigError, DataError
 from bios_sweep.interpreter import python, with_package
-from bios_sweep.paths import expanded
+from bios_sweep.paths import expanded, resolved
 from bios_sweep.secrecy import secret_in
 from bios_sweep.study.score import EXACT, FUNCTION, PATTERN, Score
 from bios_sweep.study.trials import GENERAL_BEFORE, short_hash
@@ -139,7 +139,7 @@ def _pattern(given: Any) -> str:
 def _file(asked: str, where: str) -> tuple[Path, Path]:
     """The file of the function, and the folder that its own imports are looked for in."""
     if where.endswith(".py"):
-        file = expanded(where).resolve()
+        file = resolved(expanded(where))
         if not file.is_file():
             raise ConfigError(f"{KEY}: there is no file {where!r} in {Path.cwd()}")
         return file, file.parent

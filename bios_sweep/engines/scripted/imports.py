@@ -11,6 +11,8 @@ from importlib.machinery import ModuleSpec, PathFinder
 from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from pathlib import Path
 
+from bios_sweep.paths import resolved
+
 OURS = "bios_sweep"
 INSTALLED = tuple(
     Path(folder).resolve()
@@ -49,7 +51,7 @@ def is_own(name: str, path: Sequence[str]) -> bool:
     file = module_file(name, path) or (loaded_from and Path(loaded_from))
     if not file:
         return False
-    inside = [folder for folder in INSTALLED if file.resolve().is_relative_to(folder)]
+    inside = [folder for folder in INSTALLED if resolved(file).is_relative_to(folder)]
     return not inside and not set(PACKAGES) & set(file.parts)
 
 

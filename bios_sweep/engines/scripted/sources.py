@@ -17,6 +17,7 @@ from bios_sweep.engines.scripted.lines import Kind, LineReader
 from bios_sweep.engines.scripted.metric_files import LEFT_BEHIND, readings_in
 from bios_sweep.engines.scripted.outcome import Output
 from bios_sweep.engines.scripted.readings import Reading, named
+from bios_sweep.paths import resolved
 from bios_sweep.study.trials import Measurement
 
 # How far a printed number may lie from the one it was rounded from: transformers prints four digits, tables
@@ -139,10 +140,10 @@ def _two_left(left: Left, other: Left, folder: Path, metric: str) -> str:
 
 
 def _newest_first(folder: Path, pattern: str, since_ns: int) -> list[Path]:
-    home = folder.resolve()
+    home = resolved(folder)
     found = {}
     for path in folder.glob(pattern):
-        if path.is_file() and path.resolve().is_relative_to(home):
+        if path.is_file() and resolved(path).is_relative_to(home):
             written_ns = path.stat().st_mtime_ns
             if written_ns >= since_ns:
                 found[path] = written_ns

@@ -41,6 +41,7 @@ from bios_sweep.secrecy import secret_in
 from bios_sweep.settings import require_free, setting_names
 
 NEEDED = ("metric", "inputs", "time_limit_seconds", "resumes")
+LONGEST_SECONDS = 1e9  # thirty years: the clocks that are waited on hold no more than ten times that
 # In the Trainer's output folder, or in its last checkpoint.
 STATE_PATTERN = f"{{{TRIAL_DIR}}}/**/{STATE_FILE}"
 
@@ -175,8 +176,9 @@ def _check(method: Mapping[str, Any]) -> None:
     if not isinstance(method["inputs"], list):
         raise ConfigError(f"method.inputs: {method['inputs']!r} is not a list of files")
     limit = method["time_limit_seconds"]
-    if limit is not None and not is_positive(limit):
-        raise not_allowed("method.time_limit_seconds", limit, "a number above 0, or null")
+    if limit is not None and not (is_positive(limit) and limit <= LONGEST_SECONDS):
+        allowed = f"a number above 0, at most {LONGEST_SECONDS:g}, or null"
+        raise not_allowed("method.time_limit_seconds", limit, allowed)
 
 
 def _command(method: Mapping[str, Any], own: Sequence[str]) -> CommandTemplate:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from bios_sweep.engines.scripted.metric_files import readings_in
 from bios_sweep.engines.scripted.readings import Reading
+from bios_sweep.paths import resolved
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,10 +79,10 @@ class WatchedFile:
         return Rest(readings=news, anew=anew, read=f"its file {path.name}")
 
     def _found(self, since_ns: int) -> Path | None:
-        home = self._inside.resolve()
+        home = resolved(self._inside)
         found: dict[Path, int] = {}
         for path in map(Path, glob.glob(self._pattern, recursive=True)):  # noqa: PTH207
-            if path.is_file() and path.resolve().is_relative_to(home):
+            if path.is_file() and resolved(path).is_relative_to(home):
                 found[path] = path.stat().st_mtime_ns
         new = [path for path, written_ns in found.items() if written_ns >= since_ns]
         return max(new, key=lambda path: (found[path], str(path)), default=None)

@@ -21,7 +21,7 @@ from bios_sweep.engines.training.headers import count_parameters
 from bios_sweep.errors import ModelError
 from bios_sweep.hub.cache import HUB_ID, unpinned
 from bios_sweep.hub.models import HubModel, fetched, find_model
-from bios_sweep.paths import expanded
+from bios_sweep.paths import expanded, resolved
 from bios_sweep.settings import BFLOAT16
 from bios_sweep.study.scenario import ModelFacts
 
@@ -139,7 +139,7 @@ def resolve_model(path_or_hub_id: str, *, download: bool = False) -> Path:
         return base_model_path()
     folder = expanded(path_or_hub_id)
     if folder.is_dir():
-        return folder.resolve()
+        return resolved(folder)
     if folder.exists():
         raise ModelError(f"model {path_or_hub_id}: is a file; give the folder that holds config.json")
     name, commit = unpinned(path_or_hub_id)
@@ -160,7 +160,7 @@ def portable_model(path_or_hub_id: str) -> str:
     """
     if path_or_hub_id == EMBEDDED or not expanded(path_or_hub_id).is_dir():
         return path_or_hub_id
-    return str(expanded(path_or_hub_id).resolve())
+    return str(resolved(expanded(path_or_hub_id)))
 
 
 def read_config(folder: Path) -> dict[str, Any]:

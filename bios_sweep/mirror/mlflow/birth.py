@@ -46,6 +46,7 @@ from bios_sweep.mirror.mlflow.schema import (
 )
 from bios_sweep.mirror.mlflow.store import prepare_environment
 from bios_sweep.mirror.mlflow.troubles import half_migrated, locked, of_file, older
+from bios_sweep.paths import resolved
 from bios_sweep.secrecy import first_line
 from bios_sweep.trouble import TroubleError
 
@@ -256,7 +257,7 @@ def _discard(new: Path) -> None:
 def _forget_connections(file: Path) -> None:
     """MLflow keeps connections for the life of a process; those to the old file would go on with it."""
     for uri, engine in list(getattr(SqlAlchemyStore, "_engine_map", {}).items()):
-        if sqlite_file(uri).resolve() == file:
+        if resolved(sqlite_file(uri)) == file:
             engine.dispose()
 
 

@@ -9,6 +9,7 @@ from bios_sweep.errors import TrackingError
 from bios_sweep.mirror.mlflow.holder import holders_of
 from bios_sweep.mirror.mlflow.schema import CURRENT, LOCKED, UNKNOWN, look, sqlite_file
 from bios_sweep.mirror.mlflow.troubles import locked
+from bios_sweep.paths import resolved
 
 
 def ready_store(
@@ -38,4 +39,4 @@ def ready_store(
         raise TrackingError(locked(file, holders_of(file)).sentence)
     from bios_sweep.mirror.mlflow.birth import make_ready  # seconds that a ready store need not wait
 
-    return make_ready(file.resolve(), ours=ours, start_over=start_over)  # a link stays a link
+    return make_ready(resolved(file), ours=ours, start_over=start_over)  # a link stays a link

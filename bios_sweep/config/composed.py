@@ -58,3 +58,9 @@ class Config:
     chooser: Mapping[str, str] = field(default_factory=dict)
     notes: tuple[str, ...] = ()
     variables: tuple[str, ...] = ()
+
+
+def with_later_keys(values: Mapping[str, Any]) -> dict[str, Any]:
+    """The values with the keys that a user's own group file cannot have, for it is older than they are."""
+    later = {group: keys for group, keys in CAME_LATER.items() if isinstance(values.get(group), Mapping)}
+    return {**values, **{group: {**keys, **values[group]} for group, keys in later.items()}}

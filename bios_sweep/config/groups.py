@@ -2,7 +2,7 @@
 
 `data.path=F` beside the embedded data would otherwise train on the embedded data: nothing reads the path
 there. So giving the path chooses the member that reads it. Who chose another member in so many words is not
-overruled; `config.idle` refuses that.
+overruled; `config.refused` refuses that.
 """
 
 from __future__ import annotations

@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hydra import compose
-from hydra.core.global_hydra import GlobalHydra
-from hydra.types import RunMode
 from omegaconf import OmegaConf
 
-from bios_sweep.config.compose import COMMAND_LINE, ROOT, hydra
 from bios_sweep.config.composed import Config
+from bios_sweep.config.hydra_files import COMMAND_LINE, ROOT, composed_by_hydra, files_read
 from bios_sweep.secrecy import masked
 
 JOB, HYDRA, ALL = "job", "hydra", "all"
@@ -28,18 +25,14 @@ def as_yaml(config: Config, view: str) -> str:
 
 
 def _hydra_yaml(words: Sequence[str]) -> str:
-    with hydra():
-        own = compose(ROOT, overrides=list(words), return_hydra_config=True)["hydra"]
+    own = composed_by_hydra(words)["hydra"]
     return OmegaConf.to_yaml(OmegaConf.create({"hydra": OmegaConf.to_container(own, resolve=False)}))
 
 
 def info_lines(config: Config) -> Iterator[str]:
     """Where files were looked for, which member each group has and by whom, and what was read in turn."""
-    with hydra():
-        loader = GlobalHydra.instance().config_loader()
-        words = list(config.composed_of)
-        listed = loader.compute_defaults_list(ROOT, words, RunMode.RUN)
-        sources = compose(ROOT, overrides=words, return_hydra_config=True).hydra.runtime.config_sources
+    listed = files_read(config.composed_of)
+    sources = composed_by_hydra(config.composed_of).hydra.runtime.config_sources
     yield "searched, in this order:"
     for source in sources:
         if source.schema == "file":

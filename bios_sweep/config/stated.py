@@ -1,4 +1,4 @@
-"""What a user stated and what of it cannot count: the tables of `config.idle`, read for one configuration.
+"""What a user stated and what of it cannot count: `config.refused` and `config.unheard`, read.
 
 Stated is a value that differs from those that the chosen groups bring: typed, or written in a sweep's file,
 in a group of the user's own or in an exported baseline. A value equal to the default needs no word.
@@ -12,9 +12,11 @@ from typing import Any
 
 from bios_sweep.config.composed import CAME_LATER, Config
 from bios_sweep.config.groups import chosen_by_a_person, file_values, member_names, member_values
-from bios_sweep.config.idle import OF_THE_PLAN, OURS, PLANTED, REFUSED, SCRIPT, UNHEARD, Idle
+from bios_sweep.config.idle import OF_THE_PLAN, OURS, PLANTED, SCRIPT, Idle
 from bios_sweep.config.method import method_of
 from bios_sweep.config.places import config_root
+from bios_sweep.config.refused import REFUSED
+from bios_sweep.config.unheard import UNHEARD
 from bios_sweep.errors import ConfigError
 from bios_sweep.secrecy import masked
 from bios_sweep.settings import baseline_values

@@ -245,7 +245,7 @@ def _with_auto(values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def facts_of(plan: Plan, config: Config) -> dict[str, Any]:
-    """What of the plan decides whether a configured value counts; see `config.idle`."""
+    """What of the plan decides whether a configured value counts; see `config.stated`."""
     study = plan.study
     return {
         "told": study.scenario.carried,

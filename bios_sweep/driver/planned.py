@@ -13,6 +13,7 @@ from bios_sweep.driver.gpus import gpu_warnings, gpus_of_this_machine, sizes_of
 from bios_sweep.driver.memory import has_begun, memory_notes
 from bios_sweep.driver.prepare import Prepared
 from bios_sweep.driver.rehearsed import known_noise
+from bios_sweep.driver.room_left import room_left
 from bios_sweep.driver.stable import stable_notes
 from bios_sweep.driver.table_room import table_notes
 from bios_sweep.errors import PlanError, StorageError
@@ -131,6 +132,7 @@ def planned(
         answers = seconds_per_answer(workspace, plan.study.scenario.model.fingerprint)
         summary = replace(summary, scoring=plan_scoring(plan, summary.to_run, answers))
     room, lacking = table_notes(plan)
+    floor = room_left(workspace.root, prepared.config.values["budget"]["least_free_gb"])
     untimed = plan.timed_arms if earlier.timing is None else ()
     probe = f"first a timing probe of {len(untimed)} arms, each alone on the device"
     looks = (stored.look(trial.key) for trial in (*state.missing, *state.ahead))
@@ -155,6 +157,7 @@ def planned(
             *truncation_warnings(plan),
             *unlimited,
             *lacking,
+            *filter(None, (floor.lacking(),)),
             *more_warnings,
             *(STAYS_STOPPED.format(arm=arm, sweep=sweep) for arm, sweep in carried.items()),
         ),

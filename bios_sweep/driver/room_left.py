@@ -51,9 +51,12 @@ class RoomLeft:
             StorageError: with path, sizes and way out.
         """
         self._looked = self.clock()
-        free = self.free(self.root)
-        if free < self.least:
-            raise StorageError(self._told(f"has {free / GIGA:.3g} GB free"))
+        if lacking := self.lacking():
+            raise StorageError(lacking)
+
+    def lacking(self) -> str:
+        """Why a run would be refused now; empty where there is room."""
+        return self._told(self._free()) if self.free(self.root) < self.least else ""
 
     def watch(self, result: TrialResult | None) -> None:
         """While trials run, at each of their events; a failed one is looked into at once.

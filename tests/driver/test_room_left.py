@@ -32,6 +32,8 @@ def test_too_little_room_is_refused_before_anything_starts_with_path_sizes_and_t
     assert "GB free, and at least 1e+09 GB are kept (budget.least_free_gb)" in told
     assert "`bios-sweep clean` shows what could go" in told
     assert not root.exists()
+    assert main(["plan", *PLANTED, f"workspace={root}", "budget.least_free_gb=1e9", "--json"]) == 0
+    assert any(told.endswith(warning) for warning in json.loads(capsys.readouterr().out)["warnings"])
 
 
 @pytest.mark.parametrize("value", ["-1", "[]", "a lot", "null"])

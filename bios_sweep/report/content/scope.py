@@ -12,11 +12,13 @@ from bios_sweep.procedure.decidable import decidable, decided_words
 from bios_sweep.procedure.spending import Budgets
 from bios_sweep.report.content.asked_before import asked_lines
 from bios_sweep.report.content.held import asked_line, held_words
+from bios_sweep.report.content.wording import listed
 from bios_sweep.study.design import VERSION, Origin
 from bios_sweep.study.plan import Plan
 from bios_sweep.study.scenario import EVALUATION, TRAIN, Cut, DataFacts
 
 SIDES = {TRAIN: "training", EVALUATION: "evaluation"}
+FILES = 12  # of a script, named in a line; `plan --json` has all
 
 EARLIER_RULE = (
     "judged by version 1 of the decision rule, under which this sweep began: one error for all arms, "
@@ -100,7 +102,7 @@ def caveats(plan: Plan) -> list[str]:
         names = ", ".join(carried) or "no setting"
         lines.append(f"the script is told {names} and the seed; every other setting is its own")
     if scenario.code:
-        read = ", ".join(scenario.files) or "no file"
+        read = listed(scenario.files, FILES) or "no file"
         lines.append(f"part of what a trial is: {read}; whatever else decides belongs in method.inputs")
     return lines
 

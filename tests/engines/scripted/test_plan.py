@@ -85,6 +85,17 @@ def test_modules_that_a_script_imports_are_part_of_its_trials(folder, capsys, co
     assert json.loads(capsys.readouterr().out)["files"] == sorted(files)
 
 
+def test_of_many_modules_a_line_names_the_first(folder, capsys):
+    for number in range(40):
+        (folder / f"part{number:02}.py").write_text("")
+    (folder / "job.py").write_text("".join(f"import part{number:02}\n" for number in range(40)))
+    words = ("method=command", "method.command=python3 job.py {learning_rate} {seed}", "--json")
+    assert main([*WORDS, *words]) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert len(answer["files"]) == 41
+    assert any("part10 and 29 more; whatever else" in line for line in answer["caveats"])
+
+
 def test_a_function_of_a_module_brings_what_the_module_imports(folder, capsys):
     (folder / "train.py").write_text("import helpers\ndef trial(settings, seed, report): ...\n")
     assert main([*WORDS, "method=python", "method.callable=train:trial", "--json"]) == 0

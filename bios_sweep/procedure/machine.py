@@ -13,7 +13,6 @@ from dataclasses import dataclass
 
 from bios_sweep.decision.finding import SUPERIOR, Finding
 from bios_sweep.decision.question import Question
-from bios_sweep.procedure.asking_again import under_the_rule_before
 from bios_sweep.procedure.beside import beside_of
 from bios_sweep.procedure.budgets import all_budgets
 from bios_sweep.procedure.cell import Cell, joined
@@ -21,6 +20,7 @@ from bios_sweep.procedure.confirmation import confirmed, foreseen, unconfirmed
 from bios_sweep.procedure.pairing import with_twin
 from bios_sweep.procedure.questions import WINNER
 from bios_sweep.procedure.refinement import search_of, search_trials, winner_finding
+from bios_sweep.procedure.rule_before import under_the_rule_before
 from bios_sweep.procedure.screening import screened
 from bios_sweep.procedure.served import done, of_other_cells, own_cell, settled
 from bios_sweep.procedure.standing import obeyed

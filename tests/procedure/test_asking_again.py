@@ -8,8 +8,9 @@ import pytest
 
 from bios_sweep.claims import OPTIMUM
 from bios_sweep.errors import PlanError
-from bios_sweep.procedure.asking_again import answered_by, asked_again, under_the_rule_before
+from bios_sweep.procedure.asking_again import answered_by, asked_again
 from bios_sweep.procedure.looks import BY_PURPOSE, Look, Overtaken, asked_questions, overtaken, rule_of
+from bios_sweep.procedure.rule_before import under_the_rule_before
 from bios_sweep.report.content.overtaken import how_again
 from bios_sweep.settings import TrainingSettings
 from bios_sweep.study.design import DecisionRule, Study

@@ -37,6 +37,8 @@ class Output:
         """Take the streams over; a closed descriptor is opened on nothing, or the next file would get it."""
         for number in STANDARD:
             _fill(number)
+        if not os.environ.get("COLUMNS", "80").strip("0"):  # no width is known; rich would print nothing
+            del os.environ["COLUMNS"]
         for name, number, told in (("stdout", 1, self._lost_output), ("stderr", 2, None)):
             stream = getattr(sys, name)
             ours = stream is getattr(sys, f"__{name}__")

@@ -115,6 +115,16 @@ def test_a_damaged_file_costs_only_time(damage, cache, hydra):
     assert len(hydra) == 2
 
 
+def test_a_flipped_bit_is_no_other_number(cache, hydra):
+    fresh = composed(["seeds=[1,2,3]"])
+    (file,) = cache.iterdir()
+    whole = file.read_text()
+    file.write_text(whole.replace("[1, 2, 3]", "[1, 2, 7]"))
+    assert file.read_text() != whole
+    assert composed(["seeds=[1,2,3]"]) == fresh
+    assert len(hydra) == 2
+
+
 def test_of_many_the_latest_are_kept(cache, monkeypatch):
     monkeypatch.setattr("bios_sweep.driver.composing.MOST_KEPT", 2)
     for seeds in range(4):

@@ -28,6 +28,14 @@ def test_a_plan_fits_its_width_with_every_name_whole_and_no_colour_in_a_pipe(
     assert "\x1b" not in told
 
 
+def test_where_no_width_is_known_a_plan_is_printed_all_the_same(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("COLUMNS", "0")  # as serial consoles and some containers have it
+    assert main(list(PLAN)) == 0
+    told = capsys.readouterr().out
+    assert [name for name in NAMES if name not in told] == []
+
+
 def test_a_plan_on_a_terminal_without_colours_has_none(tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("FORCE_COLOR", "1")  # as if it were a terminal

@@ -16,7 +16,7 @@ from importlib import util
 from pathlib import Path
 from typing import Any
 
-from bios_sweep.engines.training.cache import read_json_cache, user_cache, write_json_cache
+from bios_sweep.engines.training.cache import cache_folder, read_json_cache, write_json_cache
 from bios_sweep.engines.training.facts import ENGINE_VERSION, read_config, software_versions
 from bios_sweep.errors import ModelError
 from bios_sweep.interpreter import python, with_package
@@ -128,7 +128,8 @@ def experts_of(config: Any) -> int:
 def _remembered(folder: Path) -> Reached:
     versions = json.dumps([software_versions(), ENGINE_VERSION, EXPERTS, EXPERTS_AND_OTHERS, LOOK])
     content = (folder / "config.json").read_bytes() + versions.encode()
-    file = user_cache() / "bios_sweep" / "architectures" / f"{hashlib.sha256(content).hexdigest()[:32]}.json"
+    cache, name = cache_folder(), f"{hashlib.sha256(content).hexdigest()[:32]}.json"
+    file = None if cache is None else cache / "architectures" / name
     known = read_json_cache(file)
     if isinstance(known, dict):
         return _read(known)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,14 +13,9 @@ from typing import Any
 
 from bios_sweep.atomic import write_atomically
 from bios_sweep.errors import StorageError
-from bios_sweep.sealed import YOUNG_SECONDS
+from bios_sweep.sealed import YOUNG_SECONDS, DamagedError, opened_json, sealed_json
 
 TRUSTED_SECONDS = 86_400.0  # chosen: reading a gigabyte again costs a second
-
-
-def user_cache() -> Path:
-    """The user's cache folder by the XDG convention."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or "~/.cache").expanduser()
 
 
 def cache_folder() -> Path | None:
@@ -41,7 +35,8 @@ def files_fingerprint(files: Iterable[Path], elsewhere: Mapping[str, str] = Mapp
     Each file's own hash is kept in `bios_sweep/fingerprints.json` of the user's cache.
     elsewhere: sha256 by name of further files that are not here.
     """
-    cache_file = user_cache() / "bios_sweep" / "fingerprints.json"
+    folder = cache_folder()
+    cache_file = None if folder is None else folder / "fingerprints.json"
     kept = read_json_cache(cache_file)
     before = kept if isinstance(kept, dict) else {}
     known = dict(before)
@@ -111,18 +106,21 @@ def _is_young(path: Path, now: float) -> bool:
 
 def read_json_cache(path: Path | None) -> Any:
     """What an earlier run kept there; None where there is none, or it is damaged, which only costs time."""
-    try:
-        return None if path is None else json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+    if path is None:
         return None
+    with suppress(OSError, DamagedError):
+        values, sealed = opened_json(path.read_bytes(), path.name)
+        return values.get("value") if sealed else None  # versions before wrote none
+    return None
 
 
 def write_json_cache(path: Path | None, value: Any) -> None:
-    """Keep a value in one step for the next run.
+    """Keep a value in one step for the next run, sealed, for a flipped bit may be another number.
 
     A folder that cannot be written (a container, a read-only home) means no cache and no complaint: the next
-    run finds the same, only more slowly, and the user can do nothing about it here.
+    run finds the same, only more slowly, and the user can do nothing about it here. A value that is no JSON
+    (an infinite number) is not kept.
     """
     if path is not None:
-        with suppress(StorageError):
-            write_atomically(path, json.dumps(value))
+        with suppress(StorageError, ValueError):
+            write_atomically(path, sealed_json({"value": value}, path.name))

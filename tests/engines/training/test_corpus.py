@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from bios_sweep.engines.training.cache import write_json_cache
 from bios_sweep.engines.training.corpus import (
     EXCLUDED_FOLDERS,
     MAX_SIGNATURE,
@@ -108,7 +109,7 @@ def test_the_cache_is_what_is_read_the_second_time(
     monkeypatch.setattr("bios_sweep.engines.training.corpus.module_files", lambda: module_files()[:40])
     chosen_pairs()
     (cache,) = empty_cache.iterdir()
-    cache.write_text('[["m", "def m.f()", "Say something."]]', encoding="utf-8")
+    write_json_cache(cache, [["m", "def m.f()", "Say something."]])
     assert [pair.signature for pair in chosen_pairs()] == ["def m.f()"]
 
 

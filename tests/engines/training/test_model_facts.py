@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from bios_sweep.engines.training.cache import read_json_cache, write_json_cache
 from bios_sweep.engines.training.facts import describe_model, software_versions
 from bios_sweep.errors import ModelError
 
@@ -116,13 +117,33 @@ def test_hashes_are_remembered_by_size_and_time(tmp_path):
     folder = write_model(tmp_path / "m")
     before = describe_model(str(folder)).fingerprint
     cache = tmp_path / "cache" / "bios_sweep" / "fingerprints.json"
-    known = json.loads(cache.read_text())
+    known = read_json_cache(cache)
     weights = str((folder / "model.safetensors").resolve())
-    known[weights][2] = "0" * 64
-    cache.write_text(json.dumps(known))
+    digest, known[weights][2] = known[weights][2], "0" * 64
+    whole = cache.read_text()
+    cache.write_text(whole.replace(digest, "0" * 64))
+    assert describe_model(str(folder)).fingerprint == before, "a damaged hash was used"
+    write_json_cache(cache, known)
     assert describe_model(str(folder)).fingerprint != before, "the remembered hash was not used"
     cache.write_text("damaged")
     assert describe_model(str(folder)).fingerprint == before
+
+
+@pytest.mark.parametrize("home", ["relative", None])
+def test_without_a_cache_folder_a_model_is_described_and_nothing_is_left_here(home, tmp_path, monkeypatch):
+    """A relative cache home is ignored; containers run under numbers that no user has."""
+    folder = write_model(tmp_path / "m")
+    before = describe_model(str(folder)).fingerprint
+    (tmp_path / "here").mkdir()
+    monkeypatch.chdir(tmp_path / "here")
+    monkeypatch.delenv("HOME")
+    monkeypatch.setattr("os.getuid", lambda: 54_321)
+    if home:
+        monkeypatch.setenv("XDG_CACHE_HOME", home)
+    else:
+        monkeypatch.delenv("XDG_CACHE_HOME")
+    assert describe_model(str(folder)).fingerprint == before
+    assert not list(Path.cwd().iterdir())
 
 
 def test_unwritable_cache_only_costs_time(tmp_path):

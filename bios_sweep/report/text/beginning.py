@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 
 from bios_sweep.report.content.beginning import Beginning, chance_line, data_line, defaults_line
-from bios_sweep.report.content.margin_rows import margins_section
+from bios_sweep.report.content.margins_section import margins_section
 from bios_sweep.report.content.plan_cost import cost_lines
 from bios_sweep.report.content.wording import count, pasted, plural
 from bios_sweep.report.text.layout import HEAD, bullets, copyable, line

@@ -17,7 +17,7 @@ from bios_sweep.report.content import lines
 from bios_sweep.report.content.advice import advice, next_line
 from bios_sweep.report.content.answers import SweepStatus
 from bios_sweep.report.content.evaluation import evaluation_line
-from bios_sweep.report.content.margin_rows import margins_section
+from bios_sweep.report.content.margins_section import margins_section
 from bios_sweep.report.content.plan_cost import cheaper_lines, cost_lines
 from bios_sweep.report.content.plan_summary import PlanArm, PlanSummary
 from bios_sweep.report.content.sections import Section, sections

@@ -98,6 +98,7 @@ REFUSED = {
     "workspace=[]": "workspace: '[]' is not allowed; a folder such as ./bios_runs",
     "workspace=/": "workspace: / is all of the file system",
     "workspace=/dev/null": "workspace: /dev/null is no folder",
+    "model.planted.clusters={a: 1}": "clusters",
     "model.planted.noise_percent=1e300": "model.planted.noise_percent: 1e+300 is not allowed",
     "model.planted.clusters=1000000000000": "times examples_per_cluster at most 1,000,000",
     "tracking.uri=''": "tracking.uri: '' is not allowed",

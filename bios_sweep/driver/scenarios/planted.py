@@ -27,9 +27,10 @@ def planted_scenario(values: Mapping[str, Any]) -> Scenario:
     family, hidden_size = planted.pop("family"), planted.pop("hidden_size")
     fingerprint = short_hash(planted)
     options = json.loads(json.dumps(planted))
-    examples = options.get("clusters", 0) * options.get("examples_per_cluster", 1)
-    require(examples <= MOST_EXAMPLES, "model.planted.clusters", options.get("clusters"), TOO_MANY)
-    evaluation = PlantedTruth.from_options(options).evaluation  # held-out examples that it writes losses of
+    truth = PlantedTruth.from_options(options)
+    examples = truth.clusters * truth.examples_per_cluster
+    require(examples <= MOST_EXAMPLES, "model.planted.clusters", truth.clusters, TOO_MANY)
+    evaluation = truth.evaluation  # held-out examples that it writes losses of
     return Scenario(
         model=ModelFacts(
             name=values["model"]["name"],

@@ -229,8 +229,8 @@ class DecisionRule:
         trials, target, deadline = self.refine_trials, self.target, self.deadline
         self._require("refine_trials", isinstance(trials, int) and trials >= 2, "at least 2")
         self._require("refine_trials", trials <= MOST_PROPOSALS, f"at most {MOST_PROPOSALS:,}")
-        sane = target is None or (is_finite(target) and is_sane(target))
-        self._require("target", sane, f"a finite number {SANE}, or null")
+        self._require("target", target is None or is_finite(target), "a finite number, or null")
+        self._require("target", target is None or is_sane(target), f"a number {SANE}, or null")
         self._require(
             "deadline",
             deadline is None or (is_positive(deadline) and is_sane(deadline)),

@@ -6,7 +6,6 @@ command asks the same question of something else: it begins anew, and says so.
 
 from __future__ import annotations
 
-import itertools
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -60,11 +59,13 @@ def changed_since(plan: Plan, workspace: Workspace) -> tuple[str, ...]:
     if workspace.has_plan(plan.sweep_id):
         return ()
     alike = [one for one in _of_its_name(plan, workspace) if _same_question(one.plan, plan)]
-    unfinished = (_to_go_on_with(one, plan) for one in alike if one.state.closed != DONE)
-    finished = (
-        _to_run_again(one, plan) for one in alike if one.state.closed == DONE and _namesakes(one, plan)
-    )
-    return tuple(itertools.islice(filter(None, itertools.chain(unfinished, finished)), 1))
+    unfinished = (one for one in alike if one.state.closed != DONE)
+    finished = (one for one in alike if one.state.closed == DONE and _namesakes(one, plan))
+    for one in (*unfinished, *finished):
+        if told := ", ".join(changes(one.plan, plan)):
+            sentence = _to_run_again if one.state.closed == DONE else _to_go_on_with
+            return (sentence(one, plan, told),)
+    return ()
 
 
 def resumed(asked: Invocation, name: str) -> Prepared:
@@ -116,10 +117,8 @@ def _of_its_name(plan: Plan, workspace: Workspace) -> Iterator[_Before]:
             continue  # its own reader says so
 
 
-def _to_go_on_with(before: _Before, now: Plan) -> str:
-    """The sentence about an unfinished sweep; empty where nothing changed."""
-    if not (told := ", ".join(changes(before.plan, now))):
-        return ""
+def _to_go_on_with(before: _Before, now: Plan, told: str) -> str:
+    """The sentence about an unfinished sweep. told: what changed."""
     return (
         f"{before.sweep_id} is not finished ({plural(len(before.ended()), 'trial')} ended so far), and this "
         f"is another sweep: {told} changed. Of its results {before.usable(now)} can be used here. Run this "
@@ -128,10 +127,8 @@ def _to_go_on_with(before: _Before, now: Plan) -> str:
     )
 
 
-def _to_run_again(before: _Before, now: Plan) -> str:
-    """The sentence about a finished sweep; empty where nothing changed."""
-    if not (told := ", ".join(changes(before.plan, now))):
-        return ""
+def _to_run_again(before: _Before, now: Plan, told: str) -> str:
+    """The same about a finished one."""
     return (
         f"{before.sweep_id} asked the same and is done, but {told} changed since: of its "
         f"{plural(len(before.ended()), 'result')} {before.usable(now)} can be used here, and the others run "
